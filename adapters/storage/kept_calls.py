@@ -15,10 +15,10 @@ import msgpack  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Insert, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.storage.tables import call_edges, calls, edges, tool_calls, turns
+from adapters.storage.tables import call_edges, calls, edges, tool_calls, turns, usage
 from adapters.storage.writes import Edge, Edges, KeepCall, Row
 
-PARTS = (turns, tool_calls)
+PARTS = (turns, tool_calls, usage)
 """Tables whose rows belong to a call."""
 _EDGE_KEY = tuple(column.name for column in edges.primary_key.columns)
 

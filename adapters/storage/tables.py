@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration in `migrations/versions/`."""
 
 REVISION_TABLE = "vantum_revision"
@@ -96,12 +96,16 @@ calls = Table(
     Column("latency_p95_ms", Double),
     Column("redacted", Boolean, nullable=False),
     Column("about", Text, nullable=False),
+    Column("cost_micros", BigInteger),
+    Column("unheard_micros", BigInteger),
+    Column("unpriced", BigInteger, nullable=False, server_default="0"),
     Index(None, "began_ms"),
 )
 """A row for each call. `stt`, `llm` and `tts` are the names of the providers in order of preference, divided
 by commas; `policy` is a hash of all settings of the conversation. `complete` says whether the journal has its
 end; `end_reason` is null if it does not say why the call ended. `error` is what a machine raised. `about` is
-what the token of the call said of it, as JSON."""
+what the token of the call said of it, as JSON. Costs are in millionths of a dollar; `unpriced` is the number
+of its rows in `usage` that have no price."""
 
 turns = Table(
     "turns",
@@ -149,6 +153,24 @@ tool_calls = Table(
     Column("result", Text),
 )
 """Tool calls that were begun."""
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("call_id", String(200), primary_key=True),
+    Column("role", String(10), primary_key=True),
+    Column("vendor", String(100), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    Column("unit", String(40), primary_key=True),
+    Column("amount", Double, nullable=False),
+    Column("unheard", Double, nullable=False),
+    Column("estimated", Double, nullable=False),
+    Column("cost_micros", BigInteger),
+    Column("unheard_micros", BigInteger),
+    Column("price", String(100), nullable=False),
+)
+"""What a call was used for, by product and unit. `unheard` is the part of it that was for nobody, `estimated`
+the part that the vendor has not said; `price` names the list and its date."""
 
 call_edges = Table(
     "call_edges",

@@ -7,12 +7,12 @@ reads the file (`indexing.py`). Both give the same rows, since both give the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 import attrs
 import msgpack  # type: ignore[import-untyped]
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from adapters.storage.writes import KeepCall, Row
 from machines import effects as do
@@ -21,11 +21,13 @@ from machines.declarations import Outcome
 from machines.effects import Effect
 from machines.facts import Role
 from orchestrator.calls.edges import EdgeCounts
+from orchestrator.calls.prices import Prices
 from orchestrator.calls.steps import CONVERSATION, PlainStep, at_ms_in, steps_of
 from orchestrator.calls.tool_calls import ToolCalls
 from orchestrator.calls.turns import Turns
+from orchestrator.calls.usage import Usage, UsageRow
 from orchestrator.calls.values import percentile, text_of, whole_ms
-from orchestrator.journal.format import HEAD, Head
+from orchestrator.journal.format import HEAD, Head, Used
 from orchestrator.journal.records import Plain, RecordError, structured
 from orchestrator.journal.redaction import SPOKEN
 
@@ -64,6 +66,9 @@ class CallRow:
     heard_ms: int
     latency_p50_ms: float | None
     latency_p95_ms: float | None
+    cost_micros: int | None
+    unheard_micros: int | None
+    unpriced: int
     redacted: bool
     about: str
 
@@ -90,6 +95,8 @@ class ProvidersInUse:
 
     names: Mapping[Role, tuple[str, ...]]
     current: dict[Role, str] = field(init=False)
+    """By name."""
+    places: dict[Role, int] = field(factory=lambda: dict.fromkeys(Role, 0), init=False)
     _attempts: dict[tuple[Role, int], int] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -102,7 +109,8 @@ class ProvidersInUse:
 
     def opened(self, fact: facts.LinkOpened) -> None:
         """Note that an attempt succeeded."""
-        self.current[fact.role] = self._name(fact.role, self._attempts.get((fact.role, fact.attempt), 0))
+        place = self._attempts.get((fact.role, fact.attempt), 0)
+        self.places[fact.role], self.current[fact.role] = place, self._name(fact.role, place)
 
     def _name(self, role: Role, place: int) -> str:
         names = self.names.get(role, ())
@@ -116,9 +124,11 @@ class CallFold:
     `take` raises an exception of any kind for what is not a record in its place; the fold is of no use then.
     """
 
+    prices: Prices = Factory(Prices)
     _head: Head | None = field(default=None, init=False)
     _turns: Turns = field(init=False)
     _tools: ToolCalls = field(init=False)
+    _usage: Usage = field(init=False)
     _edges: EdgeCounts = field(init=False)
     _providers: ProvidersInUse = field(init=False)
     _counts: Counter[str] = field(factory=Counter, init=False)
@@ -140,6 +150,8 @@ class CallFold:
                 self._fact(record[1])
             case "broke":
                 self._broke(record)
+            case "used":
+                self._usage.note(structured(record[1], Used))
             case "end":
                 self._lost = int(record[1])
             case _:
@@ -168,6 +180,7 @@ class CallFold:
         self._tools = ToolCalls(call_id, epoch_ms)
         self._edges = EdgeCounts(text_of(head.vantum, 40), policy, epoch_ms, head.at_ms)
         self._providers = ProvidersInUse(head.about.providers)
+        self._usage = Usage(head.about.products)
 
     def _fact(self, handled: Plain) -> None:
         self._counts["facts"] += 1
@@ -187,7 +200,9 @@ class CallFold:
             self._tools.happened(fact)
         elif fact is not None and step.outcome == _TAKEN:
             self._turns.happened(fact)
+            self._usage.happened(fact)
         for effect in step.effects:
+            self._usage.caused(effect, fact, self._providers.places[Role.TTS])
             self._turns.caused(effect, step, self._providers.current)
             self._tools.caused(effect, step.at_ms)
             match effect:
@@ -215,13 +230,24 @@ class CallFold:
     def rows(self) -> KeepCall:
         """The rows of all records so far, after which no further record may come."""
         self._turns.over(self._last_ms, self._providers.current)
-        turns, tools = self._turns.rows, self._tools.rows()
-        parts = {"turns": _as_rows(turns), "tool_calls": _as_rows(tools)}
-        return KeepCall(attrs.asdict(self._call_row()), parts, self._edges.counted())
+        turns, tools, usage = self._turns.rows, self._tools.rows(), self._usage_rows()
+        parts = {"turns": _as_rows(turns), "tool_calls": _as_rows(tools), "usage": _as_rows(usage)}
+        return KeepCall(attrs.asdict(self._call_row(usage)), parts, self._edges.counted())
 
-    def _call_row(self) -> CallRow:
-        head = self._head
-        assert head is not None, "rows are made of a call that began"
+    def _usage_rows(self) -> list[UsageRow]:
+        head = self._known_head()
+        lasted_ms = self._last_ms - head.at_ms
+        about = head.about
+        return self._usage.rows(
+            self._turns.call_id, about.dialect, about.began_at, lasted_ms, self._turns.unheard, self.prices
+        )
+
+    def _known_head(self) -> Head:
+        assert self._head is not None, "rows are made of a call that began"
+        return self._head
+
+    def _call_row(self, usage: Sequence[UsageRow]) -> CallRow:
+        head = self._known_head()
         turns = self._turns.rows
         about, latencies = head.about, [each.total_ms for each in turns if each.total_ms is not None]
         names = {role: text_of(",".join(about.providers.get(role, ())), 200) for role in Role}
@@ -254,9 +280,18 @@ class CallFold:
             heard_ms=whole_ms(sum(each.heard_ms for each in turns)),
             latency_p50_ms=percentile(latencies, 0.5),
             latency_p95_ms=percentile(latencies, 0.95),
+            cost_micros=_sum(each.cost_micros for each in usage),
+            unheard_micros=_sum(each.unheard_micros for each in usage),
+            unpriced=sum(each.cost_micros is None for each in usage),
             redacted=head.redacted,
             about=text_of(about.metadata),
         )
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """The sum of what is known; None if nothing is."""
+    known = [each for each in values if each is not None]
+    return sum(known) if known else None
 
 
 def _as_rows(made: Sequence[attrs.AttrsInstance]) -> list[Row]:

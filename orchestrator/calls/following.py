@@ -11,6 +11,7 @@ from attrs import Factory, define
 from adapters.logs import library_logger
 from adapters.storage.writes import KeepCall
 from orchestrator.calls.call_fold import CallFold
+from orchestrator.calls.prices import Prices
 from orchestrator.journal.records import Plain
 from orchestrator.journal.writer import Following
 
@@ -26,7 +27,8 @@ class RowsOfCall:
 
     path: Path
     counts: Counter[str]
-    _fold: CallFold = Factory(CallFold)
+    prices: Prices
+    _fold: CallFold = Factory(lambda self: CallFold(self.prices), takes_self=True)
     _failed: bool = False
 
     def take(self, record: Plain) -> None:
@@ -55,6 +57,9 @@ class RowsOfCall:
         log.error("no rows can be made of a call; its journal goes on", file=str(self.path), exc_info=error)
 
 
-def following(keep: Callable[[KeepCall], None], counts: Counter[str]) -> Following:
-    """Have `keep` be given the rows of each call whose journal is over."""
-    return Following(lambda path: RowsOfCall(path, counts), keep)
+def following(
+    keep: Callable[[KeepCall], None], counts: Counter[str], prices: Prices | None = None
+) -> Following:
+    """Have `keep` be given the rows of each call whose journal is over, with prices."""
+    known = prices or Prices()
+    return Following(lambda path: RowsOfCall(path, counts, known), keep)

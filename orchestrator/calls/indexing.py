@@ -11,6 +11,7 @@ from adapters.storage.database import Database
 from adapters.storage.statements import carry_out
 from adapters.storage.writes import KeepCall, rows_in
 from orchestrator.calls.call_fold import CallFold
+from orchestrator.calls.prices import Prices
 from orchestrator.journal.format import JournalError
 from orchestrator.journal.frames import SUFFIX, read_plain, unreadable
 
@@ -29,10 +30,10 @@ class CallRows:
     """Whether the journal has its end. If not, the call runs yet, or a crash ended it."""
 
 
-def rows_of(path: Path) -> CallRows:
+def rows_of(path: Path, prices: Prices | None = None) -> CallRows:
     """The rows of the call whose journal is in a file. Raises `JournalError`."""
     journal = read_plain(path)
-    fold = CallFold()
+    fold = CallFold(prices or Prices())
     try:
         for record in journal.records:
             fold.take(record)
@@ -68,22 +69,29 @@ class Indexed:
     """A sentence for each journal that cannot be read, which names it."""
 
 
-def index(paths: Iterable[Path], database: Database, progress: Callable[[], None] = lambda: None) -> Indexed:
+def index(
+    paths: Iterable[Path],
+    database: Database,
+    progress: Callable[[], None] = lambda: None,
+    prices: Prices | None = None,
+) -> Indexed:
     """Put the rows of these journals into the database, instead of those that it has of the same calls.
 
     `progress` is called after each journal. Raises `StorageError`; what was put before stays.
     """
     done = Indexed()
-    for batch in _batches(_all_rows(paths, done, progress)):
+    for batch in _batches(_all_rows(paths, done, progress, prices or Prices())):
         done.refused += carry_out(database, batch)
         done.calls += len(batch)
     return done
 
 
-def _all_rows(paths: Iterable[Path], done: Indexed, progress: Callable[[], None]) -> Iterator[KeepCall]:
+def _all_rows(
+    paths: Iterable[Path], done: Indexed, progress: Callable[[], None], prices: Prices
+) -> Iterator[KeepCall]:
     for path in paths:
         try:
-            found = rows_of(path)
+            found = rows_of(path, prices)
         except JournalError as error:
             done.skipped.append(str(error))
         else:

@@ -21,9 +21,11 @@ CONVERSATION = "conversation"
 _FACTS_THAT_MATTER = frozenset(
     kind.__name__
     for kind in (
+        facts.GenerationFinished,
         facts.LinkOpened,
         facts.PlaybackAt,
         facts.PlaybackFinished,
+        facts.SegmentReady,
         facts.SegmentVoiced,
         facts.SynthesisFailed,
         facts.ToolFinished,
@@ -41,8 +43,10 @@ _EFFECTS_THAT_MATTER = frozenset(
         do.NotifySegment,
         do.NotifyTranscript,
         do.OpenLink,
+        do.PrepareSpeech,
         do.RestartSpeech,
         do.RunTool,
+        do.Speak,
         do.StopSpeech,
     )
 )

@@ -121,6 +121,8 @@ class Turns:
     rows: list[TurnRow] = Factory(list)
     voided: int = 0
     """Answers of the model that the caller, or the end, forestalled: nothing of them was said."""
+    unheard: dict[int, float] = Factory(dict)
+    """By number of the answer, the share of it, from 0 to 1, that nobody heard; of what was said."""
     _words: _Words | None = field(default=None, init=False)
     _speech: _Speech | None = field(default=None, init=False)
     _asked: int | None = field(default=None, init=False)
@@ -199,6 +201,8 @@ class Turns:
         providers: Mapping[Role, str],
     ) -> None:
         heard, unheard = speech.ledger.split(at_ms)
+        whole = len(heard) + len(unheard)
+        self.unheard[speech.number] = len(unheard) / whole if whole else 0.0
         self._add(
             speech.words,
             outcome,

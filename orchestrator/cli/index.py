@@ -11,10 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from adapters.storage.database import open_database
 from adapters.storage.location import Location
 from orchestrator.calls.indexing import Indexed, index, journals_in
+from orchestrator.calls.prices import Prices
 from orchestrator.cli.printing import print_plain
 
 
-def index_directory(directory: Path, location: Location, console: Console | None = None) -> Indexed:
+def index_directory(
+    directory: Path, location: Location, prices: Prices, console: Console | None = None
+) -> Indexed:
     """Index all journals in a directory. Raises `JournalError` or `StorageError`."""
     console = console or Console(stderr=True)
     paths = journals_in(directory)
@@ -25,7 +28,7 @@ def index_directory(directory: Path, location: Location, console: Console | None
     try:
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("journals", total=len(paths))
-            return index(paths, database, lambda: bar.advance(task))
+            return index(paths, database, lambda: bar.advance(task), prices)
     finally:
         database.close()
 

@@ -185,7 +185,7 @@ class Conversation:
 
     def _about(self) -> About:
         names = {role: tuple(each.name for each in self._providers.of(role)) for role in Role}
-        return About(self.id, DIALECT, epoch_ms(), names)
+        return About(self.id, DIALECT, epoch_ms(), names, products=self._providers.products())
 
     def _observe(self, handled: Handled) -> None:
         for event in self._source.events_of(handled, now_ms() - self._began_ms):

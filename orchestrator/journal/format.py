@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 from attrs import Factory, define, evolve, frozen
 
+from adapters.interfaces import Product
 from machines.declarations import Outcome
 from machines.effects import CloseConversation
 from machines.facts import EndReason, Fact, Role
@@ -49,6 +50,8 @@ class About:
     """By name, in order of preference."""
     metadata: str = ""
     """What the token of the call says about it, as JSON; empty: nothing."""
+    products: Mapping[Role, tuple[Product, ...]] = Factory(dict)
+    """What the providers are in a list of prices, in the same order."""
 
 
 @frozen
@@ -85,9 +88,26 @@ class End:
     lost: int = 0
 
 
+@frozen
+class Used:
+    """What a provider was used for. The machines know nothing of it."""
+
+    role: Role
+    provider: int
+    """Its place in the order of preference."""
+    at_ms: float
+    """When it was known, in the conversation's time."""
+    amounts: Mapping[str, float]
+    """By the name of the unit (`orchestrator/calls/usage.py`)."""
+    number: int = 0
+    """Of the generation, if it was for one."""
+    estimated: bool = False
+    """The provider has not said it."""
+
+
 HandledFact = Handled | Broke
 """What became of a fact."""
-Record = Head | HandledFact | End
+Record = Head | HandledFact | Used | End
 HEAD = "head"
 """What the plain data of a head begins with."""
 
@@ -118,6 +138,10 @@ class CallJournal:
     def add(self, handled: Handled) -> None:
         """Keep what a fact led to."""
         self.keep(handled)
+
+    def used(self, used: Used) -> None:
+        """Keep what a provider was used for."""
+        self.keep(used)
 
     def broke(self, fact: Fact, error: Exception) -> None:
         """Keep a fact that could not be handled: a machine raised `error`."""
@@ -152,6 +176,8 @@ def _plain(record: Record) -> Plain:
             return ["fact", plain_handled(record)]
         case Broke(fact=fact, error=error):
             return ["broke", plain_fact(fact), error]
+        case Used():
+            return ["used", plain(record)]
         case End(lost=lost):
             return ["end", lost]
 
@@ -164,6 +190,8 @@ def _record_of(data: Plain) -> Record:
             return handled_of(handled)
         case ["broke", fact, str(error)]:
             return Broke(fact_of(fact), error)
+        case ["used", used]:
+            return structured(used, Used)
         case ["end", int(lost)]:
             return End(lost)
     raise RecordError(f"{data!r} is not a record")
@@ -181,6 +209,8 @@ class Journal:
     beginning: Handled
     handled: tuple[HandledFact, ...]
     """What each fact led to, in order."""
+    used: tuple[Used, ...]
+    """What providers were used for, in order."""
     end: End | None
     """None if the process ended before it was written."""
     torn_bytes: int
@@ -235,12 +265,14 @@ def journal_in(data: bytes, path: Path) -> Journal:
     end = others[-1] if others and isinstance(others[-1], End) else None
     if end is not None:
         others.pop()
-    handled = [each for each in others if isinstance(each, Handled | Broke)]
-    if not isinstance(head, Head) or not isinstance(beginning, Handled) or len(handled) < len(others):
+    handled = tuple(each for each in others if isinstance(each, Handled | Broke))
+    used = tuple(each for each in others if isinstance(each, Used))
+    known = len(handled) + len(used)
+    if not isinstance(head, Head) or not isinstance(beginning, Handled) or known < len(others):
         raise JournalError(
             f"{path} is not one journal: its records are in an order that Vantum never writes."
         )
-    return Journal(path, head, beginning, tuple(handled), end, found.torn_bytes)
+    return Journal(path, head, beginning, handled, used, end, found.torn_bytes)
 
 
 def _records(path: Path, plain_records: tuple[Plain, ...]) -> list[Record]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from adapters.logs import library_logger
 from adapters.storage.store import Store
 from orchestrator.calls.following import following
+from orchestrator.calls.prices import Prices, PricesError
 from orchestrator.journal.directory import check_directory, obstacle
 from orchestrator.journal.writer import Journals, open_journals
-from orchestrator.settings.settings import Settings
+from orchestrator.settings.settings import Settings, SettingsError, shown
 
 log = library_logger(__name__)
 
@@ -35,15 +36,28 @@ def usable_directory(settings: Settings) -> Path | None:
     return None
 
 
+def known_prices(settings: Settings) -> Prices:
+    """The prices of what calls use. It blocks. Raises `SettingsError` for a file that has none."""
+    try:
+        return Prices.of(settings.prices_file)
+    except PricesError as error:
+        told = shown("prices_file", settings.prices_file)
+        raise SettingsError(f"PRICES_FILE is {told}, but must be a list of prices: {error}.") from None
+
+
 @asynccontextmanager
 async def keeping(
-    settings: Settings, directory: Path | None, store: Store | None, counts: Counter[str]
+    settings: Settings,
+    directory: Path | None,
+    store: Store | None,
+    counts: Counter[str],
+    prices: Prices | None = None,
 ) -> AsyncIterator[Journals | None]:
     """Keep journals of the calls within the block, and rows of them if there is a database."""
     if directory is None:
         yield None
         return
     redacted = settings.journal_transcripts == "redacted"
-    rows = following(store.writer.put, counts) if store is not None else None
+    rows = following(store.writer.put, counts, prices) if store is not None else None
     async with open_journals(directory, redacted=redacted, counts=counts, following=rows) as journals:
         yield journals

@@ -21,6 +21,7 @@ from orchestrator.access.doors import Doors
 from orchestrator.access.grants import Grant
 from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.routes import access_routes
+from orchestrator.calls.prices import Prices
 from orchestrator.conversation.charts import charts_of_this_thread
 from orchestrator.journal.writer import Journals
 from orchestrator.logs import bind_session
@@ -63,6 +64,8 @@ class Server:
     """The database. None: there is none, and nothing is kept in one."""
     journals_at: Path | None = Factory(lambda self: self.settings.asked_journals, takes_self=True)
     """Where journals are kept. None: nowhere, and no rows are made of them."""
+    prices: Prices | None = None
+    """Of what calls use. None: list prices."""
     ready: bool = False
     """Sessions may begin: the providers are loaded, and every role had one that works."""
     counts: Counter[str] = Factory(Counter)
@@ -150,7 +153,8 @@ class Server:
     @asynccontextmanager
     async def _keeping_journals(self) -> AsyncIterator[None]:
         """Keep journals of the sessions in the block, and rows of them if there is a database."""
-        async with keeping(self.settings, self.journals_at, self.store, self.counts) as self._journals:
+        kept = keeping(self.settings, self.journals_at, self.store, self.counts, self.prices)
+        async with kept as self._journals:
             yield
 
     def waiting(self) -> str | None:

@@ -60,6 +60,9 @@ class Storing(BaseModel):
         default="full",
         description="What was said, in journals and rows: as it was, or made unreadable",
     )
+    prices_file: UserPath | None = Field(
+        default=None, description="TOML file with your own prices, which come before list prices"
+    )
     database_url: DatabaseAddress | None = Field(
         default=None,
         description="The database: postgresql://USER:PASSWORD@HOST/NAME (needs the extra `postgres`), or "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.commands.usage import Complaint, UnreadableFile, read_settings
+from orchestrator.cli.commands.usage import BadSetting, Complaint, UnreadableFile, read_settings
 
 if TYPE_CHECKING:
     from orchestrator.journal.format import Journal
@@ -78,9 +78,14 @@ def index(directory: Path | None) -> None:
     from adapters.storage.errors import StorageError
     from orchestrator.cli import index as body
     from orchestrator.journal.format import JournalError
+    from orchestrator.server.keeping import known_prices
+    from orchestrator.settings.settings import SettingsError
 
     try:
-        done = body.index_directory(directory or settings.journals_at, settings.database)
+        prices = known_prices(settings)
+        done = body.index_directory(directory or settings.journals_at, settings.database, prices)
+    except SettingsError as error:
+        raise BadSetting(str(error)) from None
     except JournalError as error:
         raise UnreadableFile(str(error)) from None
     except StorageError as error:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from adapters.storage.database import open_database
 from adapters.storage.location import Location
 from adapters.storage.store import Store, open_store
-from adapters.storage.tables import call_edges, calls, edges, tool_calls, turns
+from adapters.storage.tables import call_edges, calls, edges, tool_calls, turns, usage
 from adapters.storage.writes import KeepCall
 from orchestrator.calls.call_fold import CallFold
 from orchestrator.calls.following import following
@@ -22,7 +22,7 @@ from orchestrator.journal.format import End, Head, Record, plain_record
 from orchestrator.journal.writer import open_journals
 from orchestrator.simulation.campaign import Campaign, Finished
 
-TABLES = (calls, turns, tool_calls, call_edges, edges)
+TABLES = (calls, turns, tool_calls, usage, call_edges, edges)
 
 Rows = dict[str, list[tuple[Any, ...]]]
 

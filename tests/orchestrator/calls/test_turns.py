@@ -13,7 +13,7 @@ from machines.facts import EndReason, Role
 from machines.history import Speaker
 from machines.policy import ConversationPolicy
 from machines.system import Charts, Handled
-from orchestrator.journal.format import Head, Record, fact_in
+from orchestrator.journal.format import Broke, Head, Record, fact_in
 from orchestrator.journal.replay import system_of
 from orchestrator.simulation import Answer, SimulatedLanguageModel, SimulatedProviders, script, simulated_call
 from tests.orchestrator.calls.kept import hostile_calls, rows_of, turns_of
@@ -139,8 +139,9 @@ def test_rows_say_of_any_call_what_the_caller_and_the_model_were_told() -> None:
         assert [shown(row, "heard", "unheard") for row in rows if row["interrupted"]] == interrupted
         system = system_of(head, charts)
         system.start(head.at_ms)
-        for each in others[:-1]:
-            system.handle(fact_in(each))  # type: ignore[arg-type]
+        for each in others:
+            if isinstance(each, Handled | Broke):
+                system.handle(fact_in(each))
         heard = iter(rows)
         for message in system.conversation.context.history:
             if message.speaker is Speaker.ASSISTANT and message.text:
