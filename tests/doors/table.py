@@ -18,6 +18,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, wrap_client_str
 from adapters.tasks import sole
 from orchestrator.access.customer_tokens import CustomerTokens
 from orchestrator.access.grants import Scope
+from orchestrator.late_pings import ignore_late_pings
 from tests.orchestrator.access.shown import (
     LOGIN,
     SIGNING,
@@ -228,6 +229,7 @@ async def _said(
             socket = await wrap_client_stream(
                 nursery, stream, host, path, subprotocols=subprotocols, extra_headers=more
             )
+            ignore_late_pings(socket)
             first = msgpack.unpackb(await socket.get_message(), raw=False)["eventType"]
             if first != "connection.lifecycle.ack":
                 assert first == "connection.error.auth_failed", first
