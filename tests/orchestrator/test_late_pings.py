@@ -15,7 +15,7 @@ async def test_a_ping_that_crosses_the_close_does_not_end_its_client() -> None:
     ours, theirs = memory_stream_pair()
 
     async def ping_while_it_closes(nursery: trio.Nursery) -> None:
-        request = await wrap_server_stream(nursery, theirs)  # type: ignore[arg-type]
+        request = await wrap_server_stream(nursery, theirs)
         socket = await request.accept()
         try:
             await theirs.send_all(EMPTY_PING)
