@@ -35,7 +35,10 @@ from machines.guard_expressions import compiled, guard_names
 from machines.link import Link
 from machines.link import longest_ms as longest_of_link_ms
 from machines.policy import AdmissionPolicy, ConversationPolicy, LinkPolicy
-from machines.telephone_call import CallContext, CallPolicy, TelephoneCall
+from machines.telephone_call.context import CallContext
+from machines.telephone_call.deadlines import longest_ms as longest_of_call_ms
+from machines.telephone_call.machine import TelephoneCall
+from machines.telephone_call.policy import CallPolicy
 
 AnyChart = Chart[Any]
 
@@ -55,24 +58,12 @@ class Machine:
     """The states whose deadline counts from the end of the audio that is there to be played."""
 
 
-def _longest_in_call_ms(state: str, policy: CallPolicy) -> float | None:
-    """The deadlines of a telephone call do not depend on its memory."""
-    chart = _call_chart()
-    chart.seat(CallContext(policy))
-    return chart.deadline_ms(state, 0.0)
-
-
-@cache
-def _call_chart() -> TelephoneCall:
-    return TelephoneCall(CallContext(CallPolicy()))
-
-
 CONVERSATION = Machine(
     "conversation", Conversation, ConversationPolicy(), Context, longest_in_conversation_ms, AFTER_AUDIO
 )
 LINK = Machine("link", Link, LinkPolicy(), partial(LinkContext, facts.Role.STT), longest_of_link_ms)
 BREAKER = Machine("breaker", Breaker, BreakerPolicy(), BreakerContext, longest_of_breaker_ms)
-CALL = Machine("call", TelephoneCall, CallPolicy(), CallContext, _longest_in_call_ms)
+CALL = Machine("call", TelephoneCall, CallPolicy(), CallContext, longest_of_call_ms)
 ADMISSION = Machine("admission", Admission, AdmissionPolicy(), AdmissionContext, longest_of_admission_ms)
 MACHINES = (CONVERSATION, LINK, BREAKER, CALL, ADMISSION)
 

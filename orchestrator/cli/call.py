@@ -42,7 +42,7 @@ STATES_IN_WORDS = {
     "revoking": "hanging up",
     "clearing": "hanging up",
 }
-"""What `vantum call` says of a call in each state that it can be seen in (`machines/telephone_call.py`)."""
+"""What `vantum call` says of a call in each state that it can be seen in."""
 
 Say = Callable[[str], object]
 

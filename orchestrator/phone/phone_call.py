@@ -12,11 +12,15 @@ from attrs import define, evolve, field
 
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
-from machines import telephone_call as phone
 from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import EndReason, Fact, SayMode, SayRequested
-from machines.telephone_call import CallContext, CallOutcome, TelephoneCall
+from machines.telephone_call import effects as do
+from machines.telephone_call import facts as call_facts
+from machines.telephone_call.context import CallContext
+from machines.telephone_call.facts import CallOutcome
+from machines.telephone_call.machine import TelephoneCall
+from machines.telephone_call.policy import CallPolicy
 from orchestrator.access.limits import CallShare
 from orchestrator.clock import epoch_ms, now_ms
 from orchestrator.phone.call_options import CallOptions
@@ -27,14 +31,14 @@ from protocol.twilio import Media, Started
 log = library_logger(__name__)
 
 CARRIER_STATUSES: dict[str, Fact] = {
-    "ringing": phone.CallRinging(),
-    "in-progress": phone.CallAnswered(),
-    "answered": phone.CallAnswered(),
-    "completed": phone.CarrierEnded(CallOutcome.COMPLETED),
-    "busy": phone.CarrierEnded(CallOutcome.BUSY),
-    "no-answer": phone.CarrierEnded(CallOutcome.NO_ANSWER),
-    "failed": phone.CarrierEnded(CallOutcome.FAILED),
-    "canceled": phone.CarrierEnded(CallOutcome.CANCELLED),
+    "ringing": call_facts.CallRinging(),
+    "in-progress": call_facts.CallAnswered(),
+    "answered": call_facts.CallAnswered(),
+    "completed": call_facts.CarrierEnded(CallOutcome.COMPLETED),
+    "busy": call_facts.CarrierEnded(CallOutcome.BUSY),
+    "no-answer": call_facts.CarrierEnded(CallOutcome.NO_ANSWER),
+    "failed": call_facts.CarrierEnded(CallOutcome.FAILED),
+    "canceled": call_facts.CarrierEnded(CallOutcome.CANCELLED),
 }
 """The facts of Twilio's `CallStatus`. `queued` and `initiated` tell nothing new."""
 
@@ -119,9 +123,9 @@ class PhoneCall:
     _driver: Driver[CallContext] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        policy = phone.CallPolicy(screening_timeout_ms=self.screening_ms)
+        policy = CallPolicy(screening_timeout_ms=self.screening_ms)
         context = CallContext(policy, transfer_to=self.transfer_to, voicemail_text=self.voicemail_text)
-        self._driver = Driver("call", self.chart, context, phone.ArmCallDeadline, phone.DisarmCallDeadline)
+        self._driver = Driver("call", self.chart, context, do.ArmCallDeadline, do.DisarmCallDeadline)
 
     # --- facts and effects --------------------------------------------------------------------------------
 
@@ -157,19 +161,19 @@ class PhoneCall:
         if self._has_stream:
             return False
         self._has_stream = True
-        self.take(phone.StreamOpened())
+        self.take(call_facts.StreamOpened())
         if self.state == "DETECTING":
             await session.listen_until(self._decided)
             if self.state == "DETECTING":  # the stream is over
-                self.take(phone.ConversationEnded())
+                self.take(call_facts.ConversationEnded())
             if self._beginning is None:
                 await session.close(EndReason.OPERATOR_HUNG_UP, after_goodbye=True)
                 return True
         if self._beginning is None:
             return False
-        if isinstance(self._beginning, phone.LeaveMessage):
+        if isinstance(self._beginning, do.LeaveMessage):
             session.leave_message(self._beginning.text, listen=self._beginning.listen)
-        session.on_words = lambda answered: self.take(phone.WordsHeard(answered))
+        session.on_words = lambda answered: self.take(call_facts.WordsHeard(answered))
         self._session, self.session_id = session, session.session_id
         try:
             await run()
@@ -178,8 +182,8 @@ class PhoneCall:
             self.end_reason = session.ended_for
             broken = session.ended_for in (None, EndReason.INTERNAL_ERROR)
             handed_over = session.ended_for is EndReason.HANDED_OVER
-            wanted = self.take(phone.ConversationEnded(broken, handed_over))
-            if not any(isinstance(effect, phone.TransferCall) for effect in wanted):
+            wanted = self.take(call_facts.ConversationEnded(broken, handed_over))
+            if not any(isinstance(effect, do.TransferCall) for effect in wanted):
                 self._transferred.set()
         if handed_over:
             # Closing the stream ends the call, unless the carrier already knows whom to connect.
@@ -195,7 +199,7 @@ class PhoneCall:
         assert self._session is not None, "keys are pressed in a conversation"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._session.resume, connection, started, early)
-            self.take(phone.StreamOpened())
+            self.take(call_facts.StreamOpened())
 
     async def press(self, keys: str) -> str | None:
         """Have the carrier press keys once nothing is being said. Returns when the conversation has its next
@@ -204,7 +208,7 @@ class PhoneCall:
             session = self._session
             if session is not None:
                 await session.fall_silent()
-            if phone.PressKeys(keys) not in self.take(phone.KeysWanted(keys)):
+            if do.PressKeys(keys) not in self.take(call_facts.KeysWanted(keys)):
                 return "the call ends"
             await self._pressed.wait()
             return self._not_pressed
@@ -218,33 +222,33 @@ class PhoneCall:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case phone.PlaceCall():
+            case do.PlaceCall():
                 self.nursery.start_soon(self._place)
-            case phone.LeaveMessage(text=text, listen=listen) if self._session is not None:
+            case do.LeaveMessage(text=text, listen=listen) if self._session is not None:
                 self._session.leave_message(text, listen=listen)
-            case phone.BeginConversation() | phone.LeaveMessage():
+            case do.BeginConversation() | do.LeaveMessage():
                 self._beginning = effect
-            case phone.HangUpCall():
+            case do.HangUpCall():
                 self.nursery.start_soon(self._hang_up)
-            case phone.SayLastWords(text=text):
+            case do.SayLastWords(text=text):
                 then = EndReason.HANDED_OVER
                 self.say(SayRequested(text, SayMode.INTERRUPT, interruptible=False, then=then))
-            case phone.TransferCall(to=to):
+            case do.TransferCall(to=to):
                 self.nursery.start_soon(self._transfer, to)
-            case phone.PressKeys(keys=keys):
+            case do.PressKeys(keys=keys):
                 self._pressed, self._not_pressed = trio.Event(), None
                 self.nursery.start_soon(self._press, keys)
-            case phone.EndConversation():
+            case do.EndConversation():
                 self.nursery.start_soon(self._end_conversation)
-            case phone.CutConversation():
+            case do.CutConversation():
                 self._cut_conversation()
-            case phone.ArmCallDeadline(number=number, delay_ms=delay_ms):
+            case do.ArmCallDeadline(number=number, delay_ms=delay_ms):
                 self._deadline.cancel()
                 self._deadline = trio.CancelScope()
                 self.nursery.start_soon(self._wait, self._deadline, number, delay_ms)
-            case phone.DisarmCallDeadline():
+            case do.DisarmCallDeadline():
                 self._deadline.cancel()
-            case phone.RecordOutcome(outcome=outcome, reason=reason):
+            case do.RecordOutcome(outcome=outcome, reason=reason):
                 self._record(outcome, reason)
 
     async def _place(self) -> None:
@@ -252,21 +256,21 @@ class PhoneCall:
             self.call_sid = await self.carrier.place(self)
         except ProviderError as error:
             log.warning("call not placed", call=self.call_id, error=error.failure.message)
-            self.take(phone.PlacingFailed(error.failure.message))
+            self.take(call_facts.PlacingFailed(error.failure.message))
         else:
             log.info("call placed", call=self.call_id, sid=self.call_sid)
-            self.take(phone.CallPlaced())
+            self.take(call_facts.CallPlaced())
 
     async def _transfer(self, to: str) -> None:
         try:
             connected = await self.carrier.transfer(self, to)
         except ProviderError as error:
             log.warning("call not transferred", call=self.call_id, error=error.failure.message)
-            self.take(phone.TransferFailed(error.failure.message))
+            self.take(call_facts.TransferFailed(error.failure.message))
         else:
             log.info("call transferred", call=self.call_id, connected=connected)
-            over = phone.CarrierEnded(CallOutcome.COMPLETED)
-            self.take(phone.CallTransferred() if connected else over)
+            over = call_facts.CarrierEnded(CallOutcome.COMPLETED)
+            self.take(call_facts.CallTransferred() if connected else over)
         finally:
             self._transferred.set()
 
@@ -281,11 +285,11 @@ class PhoneCall:
             if pressed.is_set():
                 return  # the next stream came before this answer
             self._not_pressed = error.failure.message
-            self.take(phone.KeysFailed(self._session is not None and self._session.keep_stream()))
+            self.take(call_facts.KeysFailed(self._session is not None and self._session.keep_stream()))
         else:
             log.info("keys pressed", call=self.call_id, there=there)
             if not there:
-                self.take(phone.CarrierEnded(CallOutcome.COMPLETED))
+                self.take(call_facts.CarrierEnded(CallOutcome.COMPLETED))
 
     async def _hang_up(self) -> None:
         """Ask the carrier to end the call. Closing the stream is not enough: its TwiML may continue."""
@@ -311,7 +315,7 @@ class PhoneCall:
     async def _wait(self, scope: trio.CancelScope, number: int, delay_ms: float) -> None:
         with scope:
             await trio.sleep(delay_ms / 1000)
-            self.take(phone.CallDeadlinePassed(number))
+            self.take(call_facts.CallDeadlinePassed(number))
 
     def _record(self, outcome: CallOutcome, reason: str) -> None:
         self.outcome, self.reason, self.ended_at = outcome, reason, epoch_ms()

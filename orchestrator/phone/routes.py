@@ -17,7 +17,8 @@ from starlette.routing import Route
 from adapters.logs import library_logger
 from adapters.twilio.webhooks import SIGNATURE_HEADER, TWIML_TYPE, is_signed
 from machines.facts import SayMode, SayRequested
-from machines.telephone_call import HangUpWanted, SayLastWords, TransferWanted
+from machines.telephone_call.effects import SayLastWords
+from machines.telephone_call.facts import HangUpWanted, TransferWanted
 from orchestrator.access.grants import Grant, Scope
 from orchestrator.access.refusal import Refusal
 from orchestrator.access.routes import asked_by, refused

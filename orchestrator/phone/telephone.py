@@ -17,9 +17,10 @@ from trio_websocket import ConnectionClosed
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
 from adapters.twilio import webhooks as twiml
-from machines import telephone_call as machine
 from machines.facts import ErrorClass
-from machines.telephone_call import CallContext, TelephoneCall
+from machines.telephone_call import facts as call_facts
+from machines.telephone_call.context import CallContext
+from machines.telephone_call.machine import TelephoneCall
 from orchestrator.access.accounts import TELEPHONE
 from orchestrator.access.credentials import Asked
 from orchestrator.access.destinations import Destinations
@@ -136,7 +137,7 @@ class Telephone:
                     yield
                 finally:
                     for call in self.unfinished():
-                        call.take(machine.CallAbandoned())
+                        call.take(call_facts.CallAbandoned())
                     self._nursery.cancel_scope.cancel()
                     self._nursery = self._account = None
 
@@ -160,13 +161,13 @@ class Telephone:
         """End the calls in which no conversation has begun."""
         for call in self.unfinished():
             if not call.is_talking:
-                call.take(machine.HangUpWanted())
+                call.take(call_facts.HangUpWanted())
 
     async def drain(self) -> None:
         """End all calls, and return when they are over."""
         calls = self.unfinished()
         for call in calls:
-            call.take(machine.HangUpWanted())
+            call.take(call_facts.HangUpWanted())
         for call in calls:
             await call.over.wait()
 
@@ -220,7 +221,7 @@ class Telephone:
             share,
             text if detects else "",
         )
-        call.take(machine.DialWanted())
+        call.take(call_facts.DialWanted())
         return call
 
     async def place(self, call: PhoneCall) -> str:
@@ -300,11 +301,11 @@ class Telephone:
                 return self._busy(reason)
             to, from_ = form.get("To", ""), form.get("From", "")
             call = self._new_call(Direction.INBOUND, to, from_, options, detects=False, share=share)
-            call.take(machine.CallOffered())
+            call.take(call_facts.CallOffered())
         if call is None or call.outcome is not None or not call_sid:
             return twiml.hang_up()
         call.call_sid = call_sid
-        call.take(machine.CallAnswered())
+        call.take(call_facts.CallAnswered())
         call.media_url = _media_url(url)
         return twiml.connect_stream(call.media_url, {TOKEN: self._tokens.issue(call, call_sid)})
 
@@ -324,9 +325,9 @@ class Telephone:
         answered_by = form.get("AnsweredBy", "")
         if answered_by in MACHINES:
             records, beeped = answered_by.startswith("machine_end"), answered_by == "machine_end_beep"
-            call.take(machine.MachineAnswered(records, beeped))
+            call.take(call_facts.MachineAnswered(records, beeped))
         elif answered_by:
-            call.take(machine.HumanAnswered())
+            call.take(call_facts.HumanAnswered())
         call.carrier_says(form.get("CallStatus", ""))
 
     def _call_of(self, form: Mapping[str, str], query: Mapping[str, str]) -> PhoneCall | None:
@@ -449,6 +450,7 @@ class Telephone:
             self.server.settings.twilio_screening_ms,
             share,
         )
+        share.begins()
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)
         return call

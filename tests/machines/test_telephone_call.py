@@ -9,44 +9,46 @@ from machines.driver import Driver
 from machines.effects import Effect
 from machines.facts import Fact
 from machines.tables import CALL
-from machines.telephone_call import (
+from machines.telephone_call.context import CallContext
+from machines.telephone_call.effects import (
     ArmCallDeadline,
     BeginConversation,
+    CutConversation,
+    DisarmCallDeadline,
+    EndConversation,
+    HangUpCall,
+    LeaveMessage,
+    PlaceCall,
+    PressKeys,
+    RecordOutcome,
+    SayLastWords,
+    TransferCall,
+)
+from machines.telephone_call.facts import (
     CallAbandoned,
     CallAnswered,
-    CallContext,
     CallDeadlinePassed,
     CallOffered,
     CallOutcome,
     CallPlaced,
-    CallPolicy,
     CallRinging,
     CallTransferred,
     CarrierEnded,
     ConversationEnded,
-    CutConversation,
     DialWanted,
-    DisarmCallDeadline,
-    EndConversation,
-    HangUpCall,
     HangUpWanted,
     HumanAnswered,
     KeysFailed,
     KeysWanted,
-    LeaveMessage,
     MachineAnswered,
-    PlaceCall,
     PlacingFailed,
-    PressKeys,
-    RecordOutcome,
-    SayLastWords,
     StreamOpened,
-    TelephoneCall,
-    TransferCall,
     TransferFailed,
     TransferWanted,
     WordsHeard,
 )
+from machines.telephone_call.machine import TelephoneCall
+from machines.telephone_call.policy import CallPolicy
 from tests.machines.check.reachable import reachable_steps
 
 CHART = TelephoneCall(CallContext())

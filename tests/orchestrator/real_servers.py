@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx2
 import trio
 from attrs import frozen
 
@@ -16,6 +17,14 @@ from orchestrator.server.startup import open_listeners, serve_with
 from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders, SimulatedTextToSpeech, Synthesis, script
 from tests.orchestrator.journal.journals import replays
+
+PATIENCE_S = 120
+"""So long a test waits for what must come."""
+UPGRADE = (
+    "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: {version}\r\n\r\n"
+)
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def quick_providers() -> SimulatedProviders:
@@ -48,8 +57,22 @@ async def serving(providers: SimulatedProviders | None = None, **chosen: Any) ->
         replays(Path(directory))
 
 
+async def get(running: Running, path: str, method: str = "GET") -> httpx2.Response:
+    """The answer to a request."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+        return await http.request(method, f"http://127.0.0.1:{running.port}{path}")
+
+
+async def exchange(running: Running, request: bytes) -> bytes:
+    """What comes back for these bytes, until the server closes."""
+    async with await trio.open_tcp_stream("127.0.0.1", running.port) as stream:
+        await stream.send_all(request)
+        with trio.fail_after(PATIENCE_S):
+            return b"".join([part async for part in stream])
+
+
 async def eventually(happened: Callable[[], object]) -> None:
     """Return once something has happened that announces itself by no event."""
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         while not happened():  # noqa: ASYNC110
             await trio.sleep(0.005)

@@ -12,7 +12,7 @@ from machines.breaker import BreakerContext
 from machines.declarations import Outcome, Step
 from machines.facts import Fact
 from machines.tables import Kind, Machine, rows
-from machines.telephone_call import CallContext
+from machines.telephone_call.context import CallContext
 
 C = TypeVar("C", BreakerContext, CallContext)
 

@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from machines.tables import leaves
-from machines.telephone_call import TelephoneCall
+from machines.telephone_call.machine import TelephoneCall
 from orchestrator.cli.call import STATES_IN_WORDS, CallError, client, place_call
 from tests.faults.network import Network, connect_http
 from tests.orchestrator.phone.phone_lines import THEIRS, Line, a_line, listens

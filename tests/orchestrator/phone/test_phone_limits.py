@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from adapters.simulators.telephone import Telephone
 from machines.facts import EndReason
-from machines.telephone_call import TransferWanted
+from machines.telephone_call.facts import TransferWanted
 from tests.orchestrator.phone.phone_lines import OURS, THEIRS, a_line, listens, says
 
 ABROAD, PREMIUM = "+493012345678", "+19002345678"

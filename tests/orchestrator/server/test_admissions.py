@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,8 @@ from orchestrator.server.server import Server
 from orchestrator.settings.settings import Settings, SettingsError
 from orchestrator.simulation.speech import spoken
 from tests.orchestrator.phone.phone_lines import STATUS, THEIRS, a_line, says
-from tests.orchestrator.real_servers import eventually, serving
-from tests.orchestrator.server.test_server import SERVER, get
+from tests.orchestrator.real_servers import eventually, get, serving
+from tests.orchestrator.server_process import SERVER, server_process
 from tests.orchestrator.wire_clients import Client, ShippedClient, connect
 
 CALM = Load(2.0, 0.2, 100_000_000)
@@ -256,36 +254,22 @@ BUSY_SERVER = SERVER.replace(
 
 @pytest.mark.slow
 async def test_a_real_process_measures_itself_and_refuses() -> None:
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-c", BUSY_SERVER], stdin=None, stdout=-1, stderr=-1, cwd=Path(__file__).parents[3]
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        with trio.fail_after(300):
-            line = b""
-            while b"\n" not in line or not line.split(b"\n")[-2].isdigit():
-                part = await process.stdout.receive_some()
-                assert part, (await process.stderr.receive_some()).decode()
-                line += part
-        port = int(line.split(b"\n")[-2])
-        async with connect(port, v2=True) as busy, trio.open_nursery() as nursery:
+    async with (
+        server_process(BUSY_SERVER) as started,
+        connect(started.port, v2=True) as busy,
+        trio.open_nursery() as nursery,
+    ):
 
-            async def keep_it_busy() -> None:
-                while True:
-                    await busy.is_alive()
+        @nursery.start_soon
+        async def keep_it_busy() -> None:
+            while True:
+                await busy.is_alive()
 
-            nursery.start_soon(keep_it_busy)
-            with trio.fail_after(120):
-                while True:
-                    async with connect(port, v2=True) as other:
-                        if other.named("system.status.busy"):
-                            assert await other.is_closed() == 1013
-                            break
-            assert await busy.is_alive()
-            nursery.cancel_scope.cancel()
-    finally:
-        process.kill()
-        await process.wait()
-        await process.stdout.aclose()
-        await process.stderr.aclose()
+        with trio.fail_after(120):
+            while True:
+                async with connect(started.port, v2=True) as other:
+                    if other.named("system.status.busy"):
+                        assert await other.is_closed() == 1013
+                        break
+        assert await busy.is_alive()
+        nursery.cancel_scope.cancel()

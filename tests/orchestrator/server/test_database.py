@@ -28,8 +28,8 @@ from tests.adapters.storage.test_faults import full, locked
 from tests.databases import PostgresServer
 from tests.orchestrator.access.test_stored_book import vantum
 from tests.orchestrator.journal.journals import replays
-from tests.orchestrator.real_servers import Running, eventually, serving
-from tests.orchestrator.server.test_server import SERVER, get
+from tests.orchestrator.real_servers import Running, eventually, get, serving
+from tests.orchestrator.server_process import SERVER
 from tests.orchestrator.wire_clients import ShippedClient, connect
 
 LATER_MS = 4_000_000_000_000
