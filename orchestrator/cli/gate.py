@@ -104,6 +104,9 @@ def _seldom_collecting() -> Iterator[None]:
 def shown(found: Iterator[Verdict], count: int) -> Iterator[Verdict]:
     """The same; on a terminal a bar is shown."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from found
+        return
     columns = (TextColumn("journals"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         yield from bar.track(found, total=count)
