@@ -66,7 +66,7 @@ def show(mode: TurnMode, turns: list[Turn]) -> None:
 def main() -> None:
     """Measure and print."""
     command = [str(Path(sys.executable).with_name("vantum")), "serve", "--port", "0"]
-    quiet = {**os.environ, "LOG_LEVEL": "warning"}
+    quiet = {**os.environ, "LOG_LEVEL": "warning", "KEEP_CALLS": "false"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=quiet) as server:
         assert server.stdout is not None
         ready = re.search(r":(\d+)/", server.stdout.readline())

@@ -1,7 +1,7 @@
 """Benchmark of journals: bytes for each minute of a call, time for each fact, and the speed of a replay.
 
-Run by `make bench`. Starts `vantum serve --simulated` with JOURNAL_DIR and makes a call of some turns; then
-it measures with the facts of that call.
+Run by `make bench`. Starts `vantum serve --simulated` with a DATA_DIR of its own, makes a call of some turns,
+and measures with the facts of that call.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def journal_of_a_call(directory: Path) -> Journal:
         *(sys.executable, "-c", "from orchestrator.cli.main import main; main()"),
         *("serve", "--port", "0", "--simulated"),
     ]
-    environment = {**os.environ, "LOG_LEVEL": "warning", "JOURNAL_DIR": str(directory)}
+    environment = {**os.environ, "LOG_LEVEL": "warning", "DATA_DIR": str(directory)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None
         ready = re.search(r":(\d+)/", server.stdout.readline())
@@ -59,7 +59,7 @@ def journal_of_a_call(directory: Path) -> Journal:
             raise SystemExit("the server did not start")
         trio.run(make_call, f"ws://localhost:{ready[1]}/ws")
         server.send_signal(signal.SIGTERM)
-    return read_journal(next(directory.iterdir()))
+    return read_journal(next((directory / "journals").iterdir()))
 
 
 def microseconds(journal: Journal, redactor: Redactor | None) -> float:

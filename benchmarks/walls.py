@@ -298,7 +298,7 @@ def served(tree: Path, attack: Attack) -> Iterator[tuple[int, int]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator.cli", "serve", "--simulated", "--port", "0"],
             cwd=directory,
-            env=environment,
+            env={**environment, "DATA_DIR": directory},
             stdout=out,
             stderr=subprocess.STDOUT,
             preexec_fn=limit,

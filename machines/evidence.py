@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -94,6 +95,7 @@ def sure_without_voice(text: str, confidence: float, voice: VoiceHeard, language
     return certain and voice.loud_ms >= LOUD_MS
 
 
+@lru_cache(maxsize=256)
 def _repeats(words: tuple[str, ...], language: str) -> bool:
     """Whether most of the words are one word, or one pair of words, again and again."""
     for length in (1, 2):

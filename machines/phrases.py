@@ -43,6 +43,7 @@ _LAST_WORDS = re.compile(r"(?:\S+\s+){0,2}\S+$")
 _ELLIPSES = ("...", "…", "。。。", "‥")
 
 
+@lru_cache(maxsize=1024)
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text, without punctuation and capitals. "uh-huh" is two words."""
     return tuple(WORD.findall(text.casefold().replace("’", "'")))

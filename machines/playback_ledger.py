@@ -107,7 +107,8 @@ def _marks_of(text: str, words: tuple[Word, ...], length_ms: float) -> Iterator[
         yield place, word.end_ms
 
 
-def _letters(text: str) -> tuple[str, list[int]]:
+@lru_cache(maxsize=4096)
+def _letters(text: str) -> tuple[str, tuple[int, ...]]:
     """The letters and digits of a text as they are compared, and the place of each."""
     letters, places = [], []
     for place, character in enumerate(text):
@@ -115,7 +116,7 @@ def _letters(text: str) -> tuple[str, list[int]]:
             if each.isalnum() or unicodedata.category(each)[0] == "M":
                 letters.append(each)
                 places.append(place)
-    return "".join(letters), places
+    return "".join(letters), tuple(places)
 
 
 def _after(text: str, place: int) -> int:

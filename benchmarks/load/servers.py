@@ -50,6 +50,8 @@ def _vantum_environment(vendors: int, directory: Path = ROOT) -> dict[str, str]:
         "GREETING": "",
         "VAD_SILENCE_THRESHOLD_MS": str(ENDPOINT_MS),
         "LOG_LEVEL": "warning",
+        # The peers keep nothing of calls either.
+        "KEEP_CALLS": "false",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(directory), os.environ.get("PYTHONPATH", "")))),
     }
 
@@ -60,7 +62,7 @@ VANTUM = Server(
     _vantum_environment,
     r"Vantum is ready: http://[^/]*:(\d+)/",
     {"telephone": "/twilio/media", "browser": "/ws"},
-    f"default settings but an endpoint delay of {ENDPOINT_MS} ms and no greeting",
+    f"default settings but an endpoint delay of {ENDPOINT_MS} ms, no greeting and no journals",
 )
 
 

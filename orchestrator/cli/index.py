@@ -26,7 +26,7 @@ def index_directory(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     database = open_database(location)
     try:
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("journals", total=len(paths))
             return index(paths, database, lambda: bar.advance(task), prices)
     finally:

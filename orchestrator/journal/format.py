@@ -108,7 +108,9 @@ class Used:
 HandledFact = Handled | Broke
 """What became of a fact."""
 Record = Head | HandledFact | Used | End
-HEAD = "head"
+BEGINNINGS = ("head", "fact", "broke", "used", "end")
+"""What the plain data of records begins with."""
+HEAD = BEGINNINGS[0]
 """What the plain data of a head begins with."""
 
 
@@ -182,7 +184,8 @@ def _plain(record: Record) -> Plain:
             return ["end", lost]
 
 
-def _record_of(data: Plain) -> Record:
+def record_of(data: Plain) -> Record:
+    """The record that `plain_record` took apart. Raises `RecordError` or whatever strange data leads to."""
     match data:
         case ["head", int(), head]:
             return structured(head, Head)
@@ -277,7 +280,7 @@ def journal_in(data: bytes, path: Path) -> Journal:
 
 def _records(path: Path, plain_records: tuple[Plain, ...]) -> list[Record]:
     try:
-        return [_record_of(each) for each in plain_records]
+        return [record_of(each) for each in plain_records]
     except Exception as error:
         # What a record holds is checked while it is read: whatever is raised, it is not one of ours.
         raise unreadable(path, plain_records, error) from None

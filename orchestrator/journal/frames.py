@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ import msgpack  # type: ignore[import-untyped]
 from attrs import frozen
 
 from adapters.neutral import neutral
-from orchestrator.journal.directory import JournalError
+from orchestrator.journal.directory import JournalError as JournalError
 from orchestrator.journal.records import Plain
 
 FORMAT = 2
@@ -96,18 +96,32 @@ def plain_in(data: bytes, path: Path) -> PlainJournal:
     Raises `JournalError` for data that is not a journal, is damaged before its end, breaks off before the
     call begins, or has another format.
     """
+    contents = contents_in(data, path)
+    records = tuple(unpacked(path, number, content) for number, content in enumerate(contents, 1))
+    check_format(path, records)
+    return PlainJournal(records, max(0, len(data) - _length(contents)))
+
+
+def contents_in(data: bytes, path: Path) -> tuple[bytes, ...]:
+    """The contents of the frames in `data`, up to the last whole one, each in MessagePack.
+
+    Raises `JournalError` for data that is not a journal, or is damaged before its end.
+    """
     if not data.startswith(MAGIC[: len(data)]):
         raise JournalError(f"{path} is not a journal of Vantum.")
-    contents = list(_contents(data))
-    read = len(MAGIC) + sum(_FRAME.size + len(content) for content in contents)
+    contents = tuple(_contents(data))
+    read = _length(contents)
     if (whole := _next_whole(data, read)) is not None:
         raise JournalError(
             f"{path} is damaged at byte {read}, before record {len(contents) + 1} of the call: "
             f"a whole record follows at byte {whole}, so a crash did not cause this."
         )
-    records = tuple(_unpacked(path, number, content) for number, content in enumerate(contents, 1))
-    _check_format(path, records)
-    return PlainJournal(records, max(0, len(data) - read))
+    return contents
+
+
+def _length(contents: Sequence[bytes]) -> int:
+    """The length of a file with these contents."""
+    return len(MAGIC) + sum(_FRAME.size + len(content) for content in contents)
 
 
 def unreadable(path: Path, records: tuple[Plain, ...], error: Exception) -> JournalError:
@@ -159,7 +173,8 @@ def _next_whole(data: bytes, place: int) -> int | None:
     return None
 
 
-def _check_format(path: Path, records: tuple[Plain, ...]) -> None:
+def check_format(path: Path, records: tuple[Plain, ...]) -> None:
+    """Raise `JournalError` if these records, with the head or more, have another format than this version."""
     match records[:1]:
         case [["head", int(number), *_]] if number != FORMAT:
             reader = f", which Vantum {READERS[number]} reads" if number in READERS else ""
@@ -168,7 +183,8 @@ def _check_format(path: Path, records: tuple[Plain, ...]) -> None:
             )
 
 
-def _unpacked(path: Path, number: int, content: bytes) -> Plain:
+def unpacked(path: Path, number: int, content: bytes) -> Plain:
+    """The content of frame `number` as plain data. Raises `JournalError`."""
     try:
         return msgpack.unpackb(content, unicode_errors="surrogatepass")
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException):

@@ -41,7 +41,7 @@ def replay(journal: Journal, charts: Charts | None = None) -> Iterator[Replayed]
     yield Replayed(0, fact_in(journal.beginning), journal.beginning, beginning, _states(system))
     for number, recorded in enumerate(journal.handled, 1):
         fact = fact_in(recorded)
-        now = _handle(system, fact)
+        now = handle(system, fact)
         yield Replayed(number, fact, recorded, now, _states(system))
 
 
@@ -50,7 +50,8 @@ def system_of(head: Head, charts: Charts | None = None) -> ConversationSystem:
     return ConversationSystem(head.policy, charts, head.provider_chains)
 
 
-def _handle(system: ConversationSystem, fact: Fact) -> HandledFact:
+def handle(system: ConversationSystem, fact: Fact) -> HandledFact:
+    """What a fact leads to now, also if it makes a machine raise."""
     try:
         return system.handle(fact)
     except Exception as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -25,8 +26,33 @@ JOURNAL_FILE = click.argument("journal", metavar="FILE", type=click.Path(path_ty
     metavar="SVG",
     help="Draw the way that was taken, with counts and times, into this file.",
 )
-def replay(journal: Path, step: bool, diagram: Path | None) -> None:
+@click.option("--all", "whole_directory", is_flag=True, help="FILE is a directory: replay all its journals.")
+@click.option(
+    "--against",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="TOML",
+    help="With --all: as if the conversations' policy had these fields.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), help="With --all: processes at once; by default one each."
+)
+@click.option("--json", "in_json", is_flag=True, help="With --all: print a JSON object.")
+def replay(
+    journal: Path,
+    step: bool,
+    diagram: Path | None,
+    whole_directory: bool,
+    against: Path | None,
+    jobs: int | None,
+    in_json: bool,
+) -> None:
     """Run the journal of a call through the machines again; fail at the first difference."""
+    if whole_directory:
+        if step or diagram is not None:
+            raise click.UsageError("--step and --diagram are for one journal, without --all")
+        _replay_all(journal, against, jobs, in_json)
+    if against is not None or jobs is not None or in_json:
+        raise click.UsageError("--against, --jobs and --json need --all")
     recorded = _journal(journal)
 
     from orchestrator.cli.printing import say
@@ -41,6 +67,28 @@ def replay(journal: Path, step: bool, diagram: Path | None) -> None:
     else:
         same = replay_report.tell_replay(recorded, say)
     raise SystemExit(0 if same else 1)
+
+
+def _replay_all(directory: Path, against: Path | None, jobs: int | None, in_json: bool) -> NoReturn:
+    from rich.console import Console
+
+    from orchestrator.calls.indexing import journals_in
+    from orchestrator.cli import gate
+    from orchestrator.journal.format import JournalError
+    from orchestrator.settings.processors import processors
+
+    try:
+        paths = journals_in(directory)
+        changes = gate.read_changes(against) if against is not None else {}
+    except (JournalError, gate.PolicyError) as error:
+        raise UnreadableFile(str(error)) from None
+    workers = min(jobs or math.ceil(processors()), max(1, len(paths)))
+    found = list(gate.shown(gate.verdicts(paths, changes, workers), len(paths)))
+    if in_json:
+        click.echo(gate.as_json(found))
+    else:
+        gate.tell(found, Console())
+    raise SystemExit(0 if all(each.same for each in found) else 1)
 
 
 @click.command(name="export-test")

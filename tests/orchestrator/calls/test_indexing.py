@@ -148,6 +148,7 @@ def test_the_command_names_journals_that_are_torn_or_damaged(
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     done = CliRunner().invoke(main, ["index"])
     assert done.exit_code == 1, done.output
+    assert "\n\n" not in done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "Skipped:"
     assert lines[1].startswith(f"  {journals / 'call-4.journal'} is damaged at byte ")
