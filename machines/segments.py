@@ -3,7 +3,7 @@
 A segment ends at the marker `||BREAK||` where the model sets one, otherwise at the end of a sentence, an item
 of a list or a paragraph. What ends a sentence depends on the script (`language/scripts.py`), abbreviations on
 the language (`language/packs.py`). The first segment may end at a clause already, so that the caller hears
-something soon. No segment is longer than `MAX_SEGMENT`. `language/markup.py` decides what is markup.
+something soon. No segment is longer than `MAX_SEGMENT`. `language/markup/` decides what is markup.
 
 The segments do not depend on how the text was divided. Each token is looked at a few times at most.
 """
@@ -14,8 +14,9 @@ import re
 
 from attrs import define, frozen
 
-from machines.language import markup
-from machines.language.markup import Kind, Reader, Token
+from machines.language.markup.reader import Reader
+from machines.language.markup.texts import marked, shown
+from machines.language.markup.tokens import Kind, Token
 from machines.language.pack import Pack
 from machines.language.packs import UNKNOWN, pack_for
 from machines.language.scripts import (
@@ -387,7 +388,7 @@ class Segmenter:
         return token.kind is Kind.BLANK and last.kind is Kind.WORD and _divides_clauses(last)
 
     def _long_enough(self) -> bool:
-        return weight(markup.shown(self._tokens)) >= FIRST_CLAUSE
+        return weight(shown(self._tokens)) >= FIRST_CLAUSE
 
     def _note_places(self, token: Token) -> None:
         """Note whether a segment that gets too long could be cut before this token, and how well."""
@@ -420,10 +421,10 @@ class Segmenter:
             tokens.append(Token(Kind.TAG, markup="</spell>"))
             rest.insert(0, Token(Kind.TAG, markup=spelling))
         self._begin()
-        text = markup.shown(tokens)
+        text = shown(tokens)
         # Text without letters and digits has no sound.
         if any(has_sound(token.said) for token in tokens):
-            self._segments.append(Segment(text, markup.marked(tokens)))
+            self._segments.append(Segment(text, marked(tokens)))
             self._given += 1
         elif self._given == 0 and len(self._silent) < MAX_SEGMENT:
             self._silent = f"{self._silent} {text}".strip()
