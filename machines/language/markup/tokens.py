@@ -43,6 +43,8 @@ class Token:
 
 BLANK, LINE, LINE_END = Token(Kind.BLANK), Token(Kind.LINE), Token(Kind.LINE_END)
 SILENT, ITEM, BREAK = Token(Kind.SILENT), Token(Kind.ITEM), Token(Kind.BREAK)
+SPACES = frozenset({Kind.BLANK, Kind.LINE, Kind.LINE_END})
+"""What stands between words."""
 
 Found = tuple[int, list[Token]]
 """The length of what stands at a place in the text, and its tokens."""
