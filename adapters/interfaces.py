@@ -45,6 +45,45 @@ class ProviderError(Exception):
         self.failure = ProviderFailure(error_class, message, retry_after_ms, idle)
 
 
+# --- what is paid for -------------------------------------------------------------------------------------
+
+
+@frozen
+class Product:
+    """What a provider is in a list of prices."""
+
+    vendor: str
+    """Who sells it: a name, or the host of a server that models are asked at."""
+    model: str = ""
+
+
+@runtime_checkable
+class IsSold(Protocol):
+    """A provider that knows what it is in a list of prices. One that does not is listed by its name."""
+
+    product: Product
+
+
+@frozen
+class TokensUsed:
+    """What an answer has taken, as the server of the language model counts."""
+
+    prompt: int
+    """Tokens that were read, those in the cache included."""
+    cached: int
+    """Of these, the tokens that the server had read before, which cost less."""
+    answer: int
+    """Tokens that were written, thoughts included."""
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """The pieces of an answer (`LanguageModel.generate`), if the server tells what they have taken."""
+
+    used: TokensUsed | None
+    """None as long as it has not: mostly, it does so at the end."""
+
+
 # --- voice activity ---------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ _SECRET_TEXT = re.compile(
     )
     [^\s"'&,;@]+
     | \b(?:sk|pk|rk|vsk)[-_][A-Za-z0-9_-]{8,}
+    | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?  # a JWT: it begins with {" in base64
     """
 )
 _NUMBER = re.compile(r"(?<![\w+])\+[1-9][0-9]{6,14}\b")
@@ -139,5 +140,10 @@ def _masked(key: str, value: object) -> object:
         return {str(inner): _masked(str(inner), of) for inner, of in value.items()}
     if isinstance(value, list | tuple):
         return [_masked("", of) for of in value]
-    text = without_passwords(value if isinstance(value, str) else repr(value))
+    return without_secrets(value if isinstance(value, str) else repr(value))
+
+
+def without_secrets(text: str) -> str:
+    """The text with all that looks like a key or token replaced."""
+    text = without_passwords(text)
     return _SECRET_TEXT.sub(lambda found: (found["kept"] or "") + MASK, text)

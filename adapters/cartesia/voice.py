@@ -18,7 +18,7 @@ from adapters import vendor_errors
 from adapters.cartesia import BASE_URL
 from adapters.cartesia import sdk as cartesia_sdk
 from adapters.cartesia.stream import CartesiaSettings, CartesiaSpeechStream, reported
-from adapters.interfaces import ProviderError, SpeechStream, Voice
+from adapters.interfaces import Product, ProviderError, SpeechStream, Voice
 from adapters.vendor_errors import BROKEN, BROKEN_ON_SENDING, CARTESIA
 from adapters.vendor_socket import OpenStream, SocketLimits, VendorSocket, alive_with, open_vendor_socket
 from machines.language.tags import primary_language
@@ -59,6 +59,8 @@ class CartesiaTextToSpeech:
     ) -> None:
         self._key = api_key
         self._settings = settings or CartesiaSettings()
+        self.product = Product("cartesia", self._settings.model)
+        """As `IsSold.product`."""
         self._limits = limits or SocketLimits()
         self._open_stream = open_stream
         self._client = cartesia_sdk.make_client(api_key, base_url)

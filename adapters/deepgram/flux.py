@@ -19,7 +19,7 @@ from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 from adapters.deepgram.languages import MULTI, flux_hint
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, confidence_of, position
-from adapters.interfaces import LISTENING_RATE, Emit, Settled
+from adapters.interfaces import LISTENING_RATE, Emit, Product, Settled
 from machines.bounds import LONGEST_TRANSCRIPT, MOST_RESULTS
 from machines.facts import EagerEndOfTurn, EndOfTurn, TurnResumed
 from machines.language.scripts import joined
@@ -58,6 +58,8 @@ class DeepgramFlux(DeepgramSpeechToText[FluxSettings]):
     name = "deepgram-flux"
     ends_turns = True
     version = "v2"
+    product = Product("deepgram", "flux")
+    """As `IsSold.product`."""
     usual = FluxSettings()
 
     def knows(self, language: str) -> bool:

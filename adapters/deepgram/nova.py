@@ -18,7 +18,7 @@ from adapters.deepgram import DEFAULT_MODEL
 from adapters.deepgram.languages import nova_tag
 from adapters.deepgram.link import DeepgramSpeechToText, DeepgramTranscriber
 from adapters.deepgram.turns import Turn, confidence_of, position
-from adapters.interfaces import LISTENING_RATE, Emit, Settled
+from adapters.interfaces import LISTENING_RATE, Emit, Product, Settled
 from adapters.vendor_errors import BROKEN_ON_SENDING
 from machines.bounds import LONGEST_TRANSCRIPT, MOST_RESULTS
 from machines.language.scripts import joined
@@ -61,6 +61,11 @@ class DeepgramNova(DeepgramSpeechToText[NovaSettings]):
     ends_turns = False
     version = "v1"
     usual = NovaSettings()
+
+    @property
+    def product(self) -> Product:
+        """As `IsSold.product`."""
+        return Product("deepgram", self.settings.model)
 
     def knows(self, language: str) -> bool:
         """As `KnowsLanguages.knows`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
-from adapters.interfaces import ProviderError, ToolSpec
+from adapters.interfaces import ProviderError, TokensUsed, ToolSpec
 from adapters.openai import finish_reasons
 from adapters.openai.errors import error_body
 from adapters.openai.hidden_text import Filtered, HiddenTextFilter
@@ -92,6 +92,8 @@ class Answer:
         """Nothing came after the reason to end, not even the end of the response."""
         self.said_its_end = False
         """The server said in some way that the answer ends."""
+        self.used: TokensUsed | None = None
+        """The tokens that it has taken, if the server says so."""
         self.amount = 0
         """How many chunks added something."""
         self._came = False
@@ -198,6 +200,7 @@ class Answer:
         return [*held, *undecided, *self._unlabelled(Labelled(self._labels.undecided()))]
 
     def _take(self, chunk: Chunk) -> list[str]:
+        self.used = chunk.used or self.used
         if chunk.error is not None:
             return (
                 [] if self.finish_reason else self._failed(error_body(self._provider, chunk.error, self._key))

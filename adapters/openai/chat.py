@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -18,7 +19,7 @@ import trio
 from attrs import evolve, frozen
 
 from adapters import http_clients
-from adapters.interfaces import ProviderError, ToolSpec
+from adapters.interfaces import Product, ProviderError, TokensUsed, ToolSpec
 from adapters.logs import library_logger
 from adapters.openai.answer import Answer
 from adapters.openai.dialect import Amendment, Dialect, Ends, amend
@@ -125,6 +126,8 @@ class OpenAILanguageModel:
         name: str = "openai",
     ) -> None:
         self.name = name
+        self.product = Product(_seller(base_url), model)
+        """As `IsSold.product`."""
         self.ignored_messages = 0
         """Well-formed messages in streams that are neither a chunk of an answer nor an error."""
         self._key = api_key
@@ -355,7 +358,8 @@ class OpenAILanguageModel:
             tools, choice = self._offered_before(called), {"tool_choice": "none"}
         if tools and dialect.form.tools:
             fields |= {"tools": tool_params(tools), **dialect.parameters(choice)}
-        return fields | dialect.parameters(parameters)
+        told = {"stream_options": {"include_usage": True}} if dialect.streams else {}
+        return fields | dialect.parameters({**told, **parameters})
 
     def _offered_before(self, called: Sequence[str]) -> Sequence[ToolSpec]:
         """The newest offer with all of these tools; without one, tools that have only these names."""
@@ -451,6 +455,11 @@ class _Pieces:
         self._ended = False
         """The response is over, or we stopped reading it."""
 
+    @property
+    def used(self) -> TokensUsed | None:
+        """As `CountsTokens.used`."""
+        return self._answer.used
+
     def __aiter__(self) -> _Pieces:
         return self
 
@@ -518,6 +527,11 @@ def _remember(memory: OrderedDict[K, V], name: K, value: V) -> None:
     memory.move_to_end(name)
     if len(memory) > _REMEMBERED:
         memory.popitem(last=False)
+
+
+def _seller(base_url: str) -> str:
+    """The host of a server that models are asked at."""
+    return urlsplit(base_url).hostname or ""
 
 
 def _halved(messages: Sequence[Message]) -> Sequence[Message]:

@@ -19,6 +19,7 @@ from adapters.openai.messages import Form
 _STATUSES = frozenset((400, 404, 415, 422, 500, 501))
 """Statuses with which servers refuse a request for its form. 500: the model's template failed."""
 OPTIONAL = (
+    "stream_options",
     "top_p",
     "frequency_penalty",
     "presence_penalty",
@@ -42,10 +43,15 @@ _SYSTEM_REFUSED = re.compile(
 )
 _STREAM_REFUSED = re.compile(
     r"verified to stream|stream(?:ing)? (?:\w+ ){0,3}(?:not supported|unsupported|disabled)"
-    r"|(?:does not|doesn't|not) support (?:\w+ ){0,2}stream",
+    r"|(?:does not|doesn't|not) support (?:\w+ ){0,2}stream(?!_options)",
     re.IGNORECASE,
 )
 _CONTENT_REFUSED = re.compile(r"content.{0,60}(?:<?nil>?|null|none|missing|required|string)", re.IGNORECASE)
+_UNKNOWN = re.compile(
+    r"additional propert|extra (?:fields?|inputs?|keys?)|unknown (?:fields?|param|arg|key|prop)"
+    r"|unrecogni[sz]ed|unexpected (?:keyword|field|param|arg|key|prop)",
+    re.IGNORECASE,
+)
 _REASONING_WANTED = re.compile(r"reasoning_content.{0,80}(?:passed back|missing|required)", re.IGNORECASE)
 
 
@@ -106,6 +112,7 @@ def amend(dialect: Dialect, request: Mapping[str, Any], status: int, body: objec
         or _in_form(dialect, request, said)
         or _in_parameters(dialect, request, said, _named(fields))
         or _in_content(dialect, request, said)
+        or _in_anything(dialect, request, said)
     )
 
 
@@ -158,6 +165,14 @@ def _in_parameters(
         return Amendment(evolve(dialect, renamed=renamed), f"wants {name} to be called {other}")
     left_out = dialect.left_out | {originally}
     return Amendment(evolve(dialect, left_out=left_out), f"refuses {name}: it is not sent")
+
+
+def _in_anything(dialect: Dialect, request: Mapping[str, Any], said: str) -> Amendment | None:
+    """A refusal of something that the server does not know, without its name: the least known is left out."""
+    if "stream_options" not in request or not _UNKNOWN.search(said):
+        return None
+    left_out = dialect.left_out | {"stream_options"}
+    return Amendment(evolve(dialect, left_out=left_out), "refuses a field: stream_options is not sent")
 
 
 def _named(fields: Mapping[str, Any]) -> frozenset[str]:

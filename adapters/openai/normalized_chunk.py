@@ -12,7 +12,9 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from adapters.interfaces import TokensUsed
 from adapters.openai.response_documents import Document
+from adapters.openai.usage import tokens_used
 
 _TEXT_PARTS = re.compile(r"text|markdown|refusal", re.IGNORECASE)
 """Types of the parts of a message whose text is said."""
@@ -60,6 +62,8 @@ class Chunk:
     """Which answer it is a part of, where a server gives several."""
     error: Any = None
     """The error that the server reports; None if it reports none."""
+    used: TokensUsed | None = None
+    """The tokens that the whole answer has taken, or has taken so far."""
     understood: bool = True
     """The document has the form of a chunk or of an error."""
 
@@ -68,8 +72,13 @@ def read(document: Document) -> list[Chunk]:
     """The chunks that a document means: mostly one."""
     value = document.value
     if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-        return [_chunk(document.event, _unwrapped(each)) for each in value]
-    return [_chunk(document.event, _unwrapped(value))]
+        return [_with_usage(_chunk(document.event, _unwrapped(each)), _unwrapped(each)) for each in value]
+    return [_with_usage(_chunk(document.event, _unwrapped(value)), _unwrapped(value))]
+
+
+def _with_usage(chunk: Chunk, value: Any) -> Chunk:
+    used = tokens_used(value)
+    return chunk if used is None else evolve(chunk, used=used)
 
 
 def _unwrapped(value: Any) -> Any:

@@ -28,13 +28,21 @@ class State(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+class Asked(StrEnum):
+    """What is asked of a database. One whose disk is full can be read, and one that is locked by others."""
+
+    READING = "reading"
+    WRITING = "writing"
+
+
 @define(eq=False)
 class Condition:
     """Watches what is asked of a database, and logs when it changes."""
 
     name: str
     """Of the database, without secrets."""
-    _failed: bool = field(default=False, init=False)
+    _failed: set[Asked] = field(factory=set, init=False)
+    """What does not succeed now."""
     _took_s: float = field(default=0.0, init=False)
     """The last one that succeeded."""
     _running_since: dict[object, float] = field(factory=dict, init=False)
@@ -49,29 +57,32 @@ class Condition:
         return State.SLOW if max(longest, self._took_s) > SLOW_S else State.OK
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Something is asked of the database in the block. Its errors come out as they are."""
+    def attempt(self, asked: Asked) -> Iterator[None]:
+        """This is asked of the database in the block. Its errors come out as they are."""
         attempt, began = object(), trio.current_time()
         self._running_since[attempt] = began
         try:
             yield
         except Exception as error:
-            self._fails(error)
+            self._fails(asked, error)
             raise
         else:
-            self._succeeds(trio.current_time() - began)
+            self._succeeds(asked, trio.current_time() - began)
         finally:
             del self._running_since[attempt]
 
-    def _fails(self, error: Exception) -> None:
+    def _fails(self, asked: Asked, error: Exception) -> None:
         if not self._failed:
             bug = None if isinstance(error, StorageError) else error
             log.error("the database cannot be used; calls go on", reason=str(error), exc_info=bug)
-        self._failed = True
+        self._failed.add(asked)
 
-    def _succeeds(self, took_s: float) -> None:
-        if self._failed:
+    def _succeeds(self, asked: Asked, took_s: float) -> None:
+        had_failed = bool(self._failed)
+        # What can be written can be read.
+        self._failed -= {asked, Asked.READING}
+        if had_failed and not self._failed:
             log.info("the database can be used again", database=self.name)
-        elif took_s > SLOW_S >= self._took_s:
+        elif not had_failed and took_s > SLOW_S >= self._took_s:
             log.warning("the database is slow", seconds=round(took_s, 1))
-        self._failed, self._took_s = False, took_s
+        self._took_s = took_s

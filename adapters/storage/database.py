@@ -58,6 +58,7 @@ class Database:
     wait_ms: int
     _engine: Engine
     _file_id: tuple[int, int] | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -78,10 +79,19 @@ class Database:
     @contextmanager
     def _connected(self, begin: str) -> Iterator[Connection]:
         self._leave_another_file()
-        with self._engine.connect().execution_options(**{_BEGIN: begin}) as connection, connection.begin():
-            if self.location.file is None:
-                connection.execute(_PATIENCE, {"wait": str(self.wait_ms)})
-            yield connection
+        pool = self._engine.pool
+        try:
+            with (
+                self._engine.connect().execution_options(**{_BEGIN: begin}) as connection,
+                connection.begin(),
+            ):
+                if self.location.file is None:
+                    connection.execute(_PATIENCE, {"wait": str(self.wait_ms)})
+                yield connection
+        finally:
+            # Whoever is last closes the connections of a pool that was given up while this one was in use.
+            if self._closed or self._engine.pool is not pool:
+                pool.dispose()
 
     def _leave_another_file(self) -> None:
         """Connections to a file that was moved away or replaced go on with it, as if nothing had happened."""
@@ -104,7 +114,8 @@ class Database:
             migrate(connection)
 
     def close(self) -> None:
-        """Close all connections that are not in use."""
+        """Close all connections: those in use as soon as they are not."""
+        self._closed = True
         self._engine.dispose()
 
 

@@ -35,8 +35,20 @@ class Location:
         return without_passwords(self.address.partition("?")[0].replace("+psycopg", "", 1))
 
     def may_exist(self) -> bool:
-        """Whether there is something to be opened; a server's database is taken for granted."""
-        return self.file is None or self.file.exists()
+        """Whether there is something to be opened; a server's database is taken for granted.
+
+        So is a file that cannot be looked at, since a directory is locked or a disk is gone: whoever opens it
+        is told why. It blocks.
+        """
+        if self.file is None:
+            return True
+        try:
+            self.file.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            pass
+        return True
 
     def without_secrets(self, text: str) -> str:
         """A text about this database, which a library may have written, without the password."""

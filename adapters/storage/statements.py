@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 from sqlalchemy import Connection, Table, bindparam, delete, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 
 from adapters.logs import library_logger
 from adapters.storage.database import Database
 from adapters.storage.errors import RefusedWriteError, UnavailableError, UnusableError
+from adapters.storage.kept_calls import inserting, keep_calls
 from adapters.storage.tables import metadata
-from adapters.storage.writes import Forget, Put, Raise, Write
+from adapters.storage.writes import Forget, KeepCall, Put, Raise, Write, rows_in
 
 log = library_logger(__name__)
 
 
 def carry_out(database: Database, writes: Sequence[Write]) -> int:
-    """Carry out all of them in one transaction. Returns how many were refused, which are logged.
+    """Carry out all of them in one transaction. Returns how many rows were refused, which are logged.
 
     Raises `UnavailableError` or `UnusableError`; then none was carried out, or nobody knows.
     """
@@ -31,7 +31,7 @@ def carry_out(database: Database, writes: Sequence[Write]) -> int:
     except (UnavailableError, UnusableError):
         raise
     except Exception:
-        return sum(not _carried_out_alone(database, each) for each in writes)
+        return sum(rows_in(each) for each in writes if not _carried_out_alone(database, each))
     return 0
 
 
@@ -42,36 +42,48 @@ def _carried_out_alone(database: Database, write: Write) -> bool:
     except (UnavailableError, UnusableError):
         raise
     except RefusedWriteError as refusal:
-        log.error("the database refuses a row", table=write.table, reason=str(refusal))
+        log.error("the database refuses a row", reason=str(refusal), **_shown(write))
         return False
     except Exception as error:
         # Numbers beyond 64 bits, for instance: what no library has a word for is wrong with the row, too.
-        log.exception("a row cannot be written", table=write.table, exc_info=error)
+        log.exception("a row cannot be written", exc_info=error, **_shown(write))
         return False
     return True
 
 
+def _shown(write: Write) -> dict[str, str]:
+    """What the log says of a write: where it goes, and nothing of what is in it."""
+    if isinstance(write, KeepCall):
+        return {"table": "calls", "call": write.call_id}
+    return {"table": write.table}
+
+
 def _execute(connection: Connection, writes: Sequence[Write]) -> None:
-    for statement, rows in _statements(connection.dialect.name, writes):
-        connection.execute(statement, rows)
-
-
-def _statements(dialect: str, writes: Iterable[Write]) -> Iterator[tuple[Executable, list[dict[str, Any]]]]:
-    """Statements in the order of the writes, each with the rows of all alike that follow each other."""
+    """Carry out the writes in their order, all alike that follow each other at once."""
     for alike, group in groupby(writes, _likeness):
-        yield _statement(dialect, alike), [_parameters(each) for each in group]
+        if alike is None:
+            keep_calls(connection, cast("Iterable[KeepCall]", group))
+        else:
+            rows = [_parameters(each) for each in group if not isinstance(each, KeepCall)]
+            connection.execute(_statement(connection.dialect.name, alike), rows)
+
+
+RowWrite = Put | Raise | Forget
 
 
 @frozen
 class _Alike:
     """What writes have in common that one statement carries out."""
 
-    kind: type[Write]
+    kind: type[RowWrite]
     table: str
     columns: tuple[str, ...]
 
 
-def _likeness(write: Write) -> _Alike:
+def _likeness(write: Write) -> _Alike | None:
+    """None: the write is of a call, and takes several statements."""
+    if isinstance(write, KeepCall):
+        return None
     columns = tuple(write.row) if isinstance(write, Put) else (write.column,)
     return _Alike(type(write), write.table, columns)
 
@@ -90,7 +102,7 @@ def _statement(dialect: str, alike: _Alike) -> Executable:
 
 
 def _put(dialect: str, table: Table, columns: tuple[str, ...]) -> Executable:
-    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
+    insert = inserting(dialect, table)
     keys = [column.name for column in table.primary_key.columns]
     replaced = {name: insert.excluded[name] for name in columns if name not in keys}
     return insert.values({name: bindparam(name) for name in columns}).on_conflict_do_update(
@@ -98,7 +110,7 @@ def _put(dialect: str, table: Table, columns: tuple[str, ...]) -> Executable:
     )
 
 
-def _parameters(write: Write) -> dict[str, Any]:
+def _parameters(write: RowWrite) -> dict[str, Any]:
     match write:
         case Put(row=row):
             return _as_given(row)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from attrs import Factory, define, field
 
 from adapters.logs import library_logger
-from adapters.storage.condition import Condition
+from adapters.storage.condition import Asked, Condition
 from adapters.storage.location import Location, network_file_system
 from adapters.storage.writer import MOST_PENDING, Writer
 from adapters.storage.writes import Write
@@ -50,6 +51,21 @@ class Store:
     _opening: threading.Lock = Factory(threading.Lock)
     _readers: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(READERS))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a database, as far as was seen. Nobody looks at its disk, which may be slow."""
+        return self._database is not None
+
+    async def load(self) -> None:
+        """Load what writing needs, so that the first row is not written in the middle of a call's answer."""
+
+        def load_libraries() -> None:
+            import_module("adapters.storage.statements")
+            if not self.location.may_exist():
+                import_module("alembic.command")
+
+        await trio.to_thread.run_sync(load_libraries, abandon_on_cancel=True)
+
     async def read(self, query: Callable[[Connection], T]) -> T | None:
         """What the query returns, in a worker thread and a transaction; None if there is no database yet.
 
@@ -63,7 +79,7 @@ class Store:
             with self._opened().reading() as connection:
                 return query(connection)
 
-        with self.condition.attempt():
+        with self.condition.attempt(Asked.READING):
             return await trio.to_thread.run_sync(answer, limiter=self._readers, abandon_on_cancel=True)
 
     def report(self) -> dict[str, Any]:

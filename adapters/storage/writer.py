@@ -13,8 +13,8 @@ import trio
 from attrs import Factory, define, field
 
 from adapters.logs import library_logger
-from adapters.storage.condition import Condition
-from adapters.storage.writes import Write
+from adapters.storage.condition import Asked, Condition
+from adapters.storage.writes import Write, rows_in
 from adapters.tasks import Signal
 
 log = library_logger(__name__)
@@ -31,7 +31,7 @@ FINISH_S = 2.0
 """When the process ends, what still waits has so long."""
 
 CarryOut = Callable[[Sequence[Write]], int]
-"""Carries out a batch, in a worker thread. Returns how many were refused; raises `StorageError`."""
+"""Carries out a batch, in a worker thread. Returns how many rows were refused; raises `StorageError`."""
 
 
 @define(eq=False)
@@ -44,6 +44,7 @@ class Writer:
     dropped: int = field(default=0, init=False)
     """Rows that were lost or refused."""
     _pending: deque[Write] = field(factory=deque, init=False)
+    _pending_rows: int = field(default=0, init=False)
     _arrived: Signal = Factory(Signal)
     _emptied: Signal = Factory(Signal)
     _closed: trio.Event = Factory(trio.Event)
@@ -52,13 +53,19 @@ class Writer:
     @property
     def pending(self) -> int:
         """Rows that wait to be written, or are being written."""
-        return len(self._pending)
+        return self._pending_rows
 
     def put(self, *writes: Write) -> None:
         """Have this written, in this order, after what was put before. Returns at once."""
-        room = self.most_pending - len(self._pending)
-        self._pending.extend(writes[: max(0, room)])
-        self._drop(len(writes) - room, "too many wait")
+        lost = 0
+        for write in writes:
+            rows = rows_in(write)
+            if lost or self._pending_rows + rows > self.most_pending:
+                lost += rows
+            else:
+                self._pending.append(write)
+                self._pending_rows += rows
+        self._drop(lost, "too many wait")
         self._arrived.wake_all()
 
     async def written(self) -> None:
@@ -81,22 +88,22 @@ class Writer:
                 with trio.move_on_after(RETRIES_S[min(failures, len(RETRIES_S) - 1)]):
                     await self._closed.wait()
                 failures += 1
-        left = len(self._pending)
+        left, self._pending_rows = self._pending_rows, 0
         self._pending.clear()
         self._drop(left, "the process ends")
 
     async def _gather(self) -> None:
         while not self._pending and not self._closed.is_set():
             await self._arrived.wait()
-        if len(self._pending) < MOST_IN_BATCH:
+        if self._pending_rows < MOST_IN_BATCH:
             with trio.move_on_after(GATHER_S):
                 await self._closed.wait()
 
     async def _batch(self, limiter: trio.CapacityLimiter) -> bool:
         """Write the oldest rows. They wait on if that fails."""
-        batch = [self._pending[place] for place in range(min(MOST_IN_BATCH, len(self._pending)))]
+        batch = self._oldest()
         try:
-            with self.condition.attempt():
+            with self.condition.attempt(Asked.WRITING):
                 # A thread that hangs must not keep the process from ending.
                 refused = await trio.to_thread.run_sync(
                     self.carry_out, batch, limiter=limiter, abandon_on_cancel=True
@@ -104,11 +111,22 @@ class Writer:
         except Exception:
             return False  # logged by the condition; whatever it is, it must not end the process
         for _ in batch:
-            self._pending.popleft()
+            self._pending_rows -= rows_in(self._pending.popleft())
         self.dropped += refused
         if not self._pending:
             self._emptied.wake_all()
         return True
+
+    def _oldest(self) -> list[Write]:
+        """The writes that make the next transaction: one at least, however many rows it is."""
+        rows = 0
+        batch: list[Write] = []
+        for write in self._pending:
+            rows += rows_in(write)
+            if batch and rows > MOST_IN_BATCH:
+                break
+            batch.append(write)
+        return batch
 
     def _drop(self, number: int, why: str) -> None:
         if number > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from typing import Annotated, Any
 
 import jwt
@@ -35,8 +35,17 @@ Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 def key_id_in(token: str) -> str | None:
     """The name of the key (`kid`) that a token says it is signed with, unverified; None if it names none."""
+    return _in_head(token, "kid")
+
+
+def algorithm_in(token: str) -> str | None:
+    """The algorithm with which a token says it is signed, unverified; None if it names none."""
+    return _in_head(token, "alg")
+
+
+def _in_head(token: str, name: str) -> str | None:
     try:
-        found = jwt.get_unverified_header(token).get("kid")
+        found = jwt.get_unverified_header(token).get(name)
     except UNREADABLE:
         return None
     return found if isinstance(found, str) else None
@@ -130,9 +139,13 @@ def check_times(claims: Mapping[str, Any], now_s: float, leeway_s: float) -> Non
 
 
 def _time(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+    try:
+        time = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
+    except OverflowError:  # JSON's numbers have no bounds
+        time = nan
+    if not isfinite(time):
         raise InvalidToken("its times are no numbers")
-    return value
+    return time
 
 
 def told(error: ValidationError) -> str:

@@ -69,6 +69,10 @@ class Counters(Protocol):
         """
         ...
 
+    def refund(self, account: str, day: int, micros: int) -> None:
+        """Give back so much of what was spent on this day. It waits for nobody, as `Lease.release`."""
+        ...
+
 
 # --- in this process --------------------------------------------------------------------------------------
 
@@ -182,6 +186,12 @@ class ProcessCounters:
             return False
         self._spent.put(account, spent)
         return True
+
+    def refund(self, account: str, day: int, micros: int) -> None:
+        """As `Counters.refund`."""
+        spent = self._spent.get(account)
+        if day == self._day and spent is not None:
+            self._spent.put(account, max(0, spent - micros))
 
     def remembered(self) -> Iterator[int]:
         """How many are remembered, by kind."""

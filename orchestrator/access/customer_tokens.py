@@ -8,6 +8,7 @@ hammer the issuer by inventing names of keys.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx2
@@ -17,7 +18,14 @@ from attrs import Factory, define, field, frozen
 
 from adapters.http_clients import http_client
 from adapters.logs import library_logger
-from orchestrator.access.claims import InvalidToken, key_id_in, scopes_in, terms_in, verified_claims
+from orchestrator.access.claims import (
+    InvalidToken,
+    algorithm_in,
+    key_id_in,
+    scopes_in,
+    terms_in,
+    verified_claims,
+)
 from orchestrator.access.grants import Grant, Scope
 from orchestrator.access.refusal import Refusal
 from orchestrator.settings.access import JWT_ALGORITHMS
@@ -33,6 +41,10 @@ MOST_KEYS = 100
 GRANTABLE = (Scope.CALL, Scope.READ, Scope.DIAL)
 ACCOUNT_PREFIX = "jwt:"
 """Before the account of a customer's user: no key is called so."""
+
+
+ByAlgorithm = Mapping[str, jwt.PyJWK]
+"""One published key, for each algorithm that it may be used with."""
 
 
 @frozen
@@ -62,7 +74,7 @@ class CustomerTokens:
 
     issuer: Issuer
     http: httpx2.AsyncClient | None = None
-    _keys: dict[str, jwt.PyJWK] = field(factory=dict, init=False)
+    _keys: dict[str, ByAlgorithm] = field(factory=dict, init=False)
     """By their ids."""
     _fetched_at: float = field(default=-math.inf, init=False)
     _asked_at: float = field(default=-math.inf, init=False)
@@ -73,7 +85,9 @@ class CustomerTokens:
         key_id = key_id_in(token)
         if key_id is None:
             raise InvalidToken("it names no key")
-        key = await self._key(key_id)
+        key = (await self._key(key_id)).get(algorithm_in(token) or "")
+        if key is None:
+            raise InvalidToken("its key is for another algorithm")
         claims = verified_claims(
             token,
             key,
@@ -99,7 +113,12 @@ class CustomerTokens:
 
     # --- the issuer's keys --------------------------------------------------------------------------------
 
-    async def _key(self, key_id: str) -> jwt.PyJWK:
+    async def _key(self, key_id: str) -> ByAlgorithm:
+        known = self._keys.get(key_id)
+        fresh = trio.current_time() < self._fetched_at + CACHE_S
+        # Whoever invents names of keys has us ask the issuer, which may be slow: nobody else waits for that.
+        if known is not None and (fresh or self._fetching.locked()):
+            return known
         async with self._fetching:
             if key_id not in self._keys or trio.current_time() >= self._fetched_at + CACHE_S:
                 await self._refresh()
@@ -115,9 +134,9 @@ class CustomerTokens:
             return
         self._asked_at = trio.current_time()
         try:
-            self._keys = _usable(await self._published())
+            self._keys = _usable(await self._published(), self.issuer.algorithms)
             self._fetched_at = trio.current_time()
-        except (httpx2.HTTPError, ValueError, trio.TooSlowError) as error:
+        except (httpx2.HTTPError, ValueError, RecursionError, trio.TooSlowError) as error:
             log.warning("the keys of JWT_JWKS_URL cannot be had", error=str(error) or type(error).__name__)
 
     async def _published(self) -> Any:
@@ -128,17 +147,29 @@ class CustomerTokens:
                 return (await http.get(self.issuer.jwks_url)).raise_for_status().json()
 
 
-def _usable(published: Any) -> dict[str, jwt.PyJWK]:
+def _usable(published: Any, algorithms: Iterable[str]) -> dict[str, ByAlgorithm]:
     """The keys that verify signatures and are public. Raises `ValueError` for what is no JWKS."""
     listed = published.get("keys") if isinstance(published, dict) else None
     if not isinstance(listed, list):
         raise ValueError("the answer is no JWKS")  # noqa: TRY004 - of a value that came from outside
-    found: dict[str, jwt.PyJWK] = {}
+    found: dict[str, ByAlgorithm] = {}
     for each in listed[:MOST_KEYS]:
         if not isinstance(each, dict) or each.get("kty") == "oct" or each.get("use", "sig") != "sig":
             continue
-        try:
-            found[str(each["kid"])] = jwt.PyJWK.from_dict(each)
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+        usable = {name: key for name in algorithms if (key := _key_for(each, name)) is not None}
+        if usable and isinstance(each.get("kid"), str):
+            found[each["kid"]] = usable
+        else:
             log.info("a key of JWT_JWKS_URL cannot be used", kind=str(each.get("kty"))[:20])
     return found
+
+
+def _key_for(published: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
+    """A key for this algorithm; None if it is for others. Many issuers do not say for which a key is, which
+    they need not (RFC 7517, 4.4): then its kind tells."""
+    if published.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        return jwt.PyJWK.from_dict(published, algorithm)
+    except Exception:  # the library raises much about what is no key of this kind
+        return None

@@ -65,14 +65,19 @@ def _cost_of(number: PhoneNumber) -> _Cost | None:
 
 
 def _is_premium(number: PhoneNumber) -> bool:
-    """Whether it is of premium rate, also with digits behind it, which networks leave out."""
+    planned = _planned(number)
+    return planned is not None and phonenumbers.number_type(planned) == PhoneNumberType.PREMIUM_RATE
+
+
+def _planned(number: PhoneNumber) -> PhoneNumber | None:
+    """The number in a country's plan that a network takes it for: itself, or without digits behind it, which
+    networks leave out. None if there is none."""
     digits = phonenumbers.national_significant_number(number)
     for length in range(len(digits), 0, -1):
         shorter = _parsed(f"+{number.country_code}{digits[:length]}")
-        kind = PhoneNumberType.UNKNOWN if shorter is None else phonenumbers.number_type(shorter)
-        if kind != PhoneNumberType.UNKNOWN:
-            return bool(kind == PhoneNumberType.PREMIUM_RATE)
-    return False
+        if shorter is not None and phonenumbers.number_type(shorter) != PhoneNumberType.UNKNOWN:
+            return shorter
+    return None
 
 
 def _common_country(number: str, own: str) -> str | None:
@@ -88,7 +93,7 @@ def _common_country(number: str, own: str) -> str | None:
 
 
 def _country(number: PhoneNumber) -> str:
-    found = phonenumbers.region_code_for_number(number)
+    found = phonenumbers.region_code_for_number(_planned(number) or number)
     return str(found or phonenumbers.region_code_for_country_code(number.country_code or 0))
 
 

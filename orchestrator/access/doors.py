@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from typing import NoReturn
 
@@ -95,15 +95,17 @@ class Doors:
     async def begin_call(self, asked: Asked) -> tuple[Grant, CallShare]:
         """What whoever asks may do, and a share for one call, which must be released.
 
-        Raises `Refusal`. If it is too much, no use of a client token is spent: it is good for another try.
+        Raises `Refusal`. One use of a client token is spent, which is given back if the call does not begin:
+        the token is good for another try. Nobody takes anything of a key's share by one that is spent.
         """
         found = await self._found(asked, Scope.CALL)
-        share = await self.limits.begin(found.grant)
+        await self._use(found, asked)
         try:
-            await self._use(found, asked)
+            share = await self.limits.begin(found.grant)
         except BaseException:
-            share.release()
+            self._give_back(found)
             raise
+        share.if_not_begun = partial(self._give_back, found)
         return found.grant, share
 
     async def _use(self, found: _Found, asked: Asked) -> None:
@@ -111,6 +113,10 @@ class Doors:
         token = found.token
         if token is not None and not self.book.spend(token.token_id, token.expires_s * 1000, token.uses):
             await self._refuse(TokenOver("it was used as often as it may be"), asked)
+
+    def _give_back(self, found: _Found) -> None:
+        if found.token is not None:
+            self.book.give_back(found.token.token_id, found.token.expires_s * 1000)
 
     async def minting(self, asked: Asked) -> Callable[[TokenOrder], tuple[str, ClientToken]]:
         """What makes client tokens for whoever has a key. Raises `Refusal`: a token makes no others."""
@@ -130,7 +136,11 @@ class Doors:
         if not self.origins.allows(asked.headers):
             log.info("another site's page was refused: see ALLOWED_ORIGINS", host=asked.headers.get("host"))
             raise Refusal(403, OTHER_ORIGIN)
-        shown = credential_in(asked, query_counts=self.settings.token_in_query)
+        shown = credential_in(
+            asked,
+            query_counts=self.settings.token_in_query,
+            other_schemes_count=not self.settings.allow_anybody,
+        )
         found = await self._without(asked, scope) if shown is None else await self._shown(shown, asked)
         if not found.grant.allows(scope):
             raise Refusal(403, NOT_ALLOWED)

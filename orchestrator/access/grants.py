@@ -108,6 +108,10 @@ class KeyBook(Protocol):
         """Count one use of a token; False if it has been used `uses` times. Forgotten once it has expired."""
         ...
 
+    def give_back(self, token_id: str, expires_ms: int) -> None:
+        """One use that was counted let nobody in: it does not count."""
+        ...
+
 
 REFRESH_S = 2.0
 """A change that another process made to the keys is seen after at most so long."""

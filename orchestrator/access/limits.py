@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 from adapters.logs import library_logger
 from machines.rate_limit import MICROS, Asked, Patience, Rate
@@ -67,16 +67,34 @@ def _told(policy: str, rate: Rate, asked: Asked) -> dict[str, str]:
     }
 
 
+@frozen
+class Paid:
+    """Money that was spent on a day, in millionths of a dollar."""
+
+    day: int
+    micros: int
+
+
 @define(eq=False)
 class CallShare:
     """What one call takes of its account, from before it begins until it is over: `release` it, or use it as
-    a context manager."""
+    a context manager. A call that does not begin costs nothing."""
 
     limits: Limits
     account: str
     budget: int | None
     """What the account may spend in a day, in millionths of a dollar."""
     _lease: Lease
+    _paid: Paid | None
+    """In advance."""
+    if_not_begun: Callable[[], None] = field(default=lambda: None)
+    """Gives back what else the call took."""
+    _is_open: bool = field(default=True, init=False)
+    """Neither has the call begun, nor is it over."""
+
+    def begins(self) -> None:
+        """The call begins: what it took is used."""
+        self._is_open = False
 
     async def lasts(self) -> None:
         """Pay for the call while it runs. Returns when the account's money for the day does not last for one
@@ -86,12 +104,17 @@ class CallShare:
             return
         while True:
             await trio.sleep(SLICE_S)
-            if not await self.limits.pay(self.account, self.budget, slices=1):
+            if await self.limits.pay(self.account, self.budget, slices=1) is None:
                 return
 
     def release(self) -> None:
-        """The call is over. More than once does nothing."""
+        """The call is over, or will not be. More than once does nothing."""
         self._lease.release()
+        if self._is_open:
+            self._is_open = False
+            if self._paid is not None:
+                self.limits.counters.refund(self.account, self._paid.day, self._paid.micros)
+            self.if_not_begun()
 
     def __enter__(self) -> Self:
         """The share, which is released at the end of the block whatever happens."""
@@ -175,11 +198,11 @@ class Limits:
             raise Limited(f"this key may have {lease.most} calls at once, and has them", TRY_CALL_AGAIN_S)
         try:
             await self._take_by_key(grant, "calls", limits.calls_per_minute)
-            await self._pay_for_beginning(grant.account, limits.micros_per_day)
+            paid = await self._pay_for_beginning(grant.account, limits.micros_per_day)
         except BaseException:
             lease.release()
             raise
-        return CallShare(self, grant.account, limits.micros_per_day, lease)
+        return CallShare(self, grant.account, limits.micros_per_day, lease, paid)
 
     async def _take_by_key(self, grant: Grant, kind: str, per_minute: int | None) -> None:
         if per_minute is not None:
@@ -218,16 +241,21 @@ class Limits:
 
     # --- money --------------------------------------------------------------------------------------------
 
-    async def _pay_for_beginning(self, account: str, budget: int | None) -> None:
-        if budget is not None and not await self.pay(account, budget, slices=2):
+    async def _pay_for_beginning(self, account: str, budget: int | None) -> Paid | None:
+        if budget is None:
+            return None
+        paid = await self.pay(account, budget, slices=2)
+        if paid is None:
             self.counts["no money left"] += 1
             self._warn(account)
             raise Limited("the money of this key is used up for today", self.day_over_in_s)
+        return paid
 
-    async def pay(self, account: str, budget: int, slices: int) -> bool:
-        """Spend the estimated price of so many slices; False if the account has not so much left today."""
+    async def pay(self, account: str, budget: int, slices: int) -> Paid | None:
+        """Spend the estimated price of so many slices; None if the account has not so much left today."""
         micros = math.ceil(self.settings.call_price_per_minute * DOLLAR * slices * SLICE_S / 60)
-        return await self.counters.spend(account, self._today, micros, budget)
+        paid = Paid(self._today, micros)
+        return paid if await self.counters.spend(account, paid.day, micros, budget) else None
 
     @property
     def _today(self) -> int:

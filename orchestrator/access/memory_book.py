@@ -47,11 +47,19 @@ class SpentTokens:
         so_far = self._uses.get(token_id, 0)
         if so_far >= uses:
             return None
-        if so_far == 0 and len(self._uses) >= self.most:
+        if token_id not in self._uses and len(self._uses) >= self.most:
             log.error("a token is refused: too many are in use at once", most=self.most)
             return None
         self._remember(token_id, expires_ms, so_far + 1)
         return Spent(token_id, expires_ms, so_far + 1)
+
+    def give_back(self, token_id: str, expires_ms: int) -> Spent | None:
+        """Count one use less. None if none is remembered."""
+        so_far = self._uses.get(token_id, 0)
+        if so_far == 0:
+            return None
+        self._uses[token_id] = so_far - 1
+        return Spent(token_id, expires_ms, so_far - 1)
 
     def take_over(self, kept: Iterable[Spent]) -> None:
         """Add what was kept by an earlier process. The same tokens may have been used since."""
@@ -106,3 +114,7 @@ class MemoryKeyBook:
     def spend(self, token_id: str, expires_ms: int, uses: int) -> bool:
         """As `KeyBook.spend`."""
         return self.spent.spend(token_id, expires_ms, uses) is not None
+
+    def give_back(self, token_id: str, expires_ms: int) -> None:
+        """As `KeyBook.give_back`."""
+        self.spent.give_back(token_id, expires_ms)

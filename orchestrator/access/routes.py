@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from orchestrator.access.claims import told
 from orchestrator.access.client_tokens import TokenOrder
-from orchestrator.access.credentials import Asked
+from orchestrator.access.credentials import Asked, joined
 from orchestrator.access.doors import Doors
 from orchestrator.access.refusal import Refusal
 from orchestrator.http_bodies import UNCACHED, body_of, is_json
@@ -24,7 +24,8 @@ def asked_by(request: Request) -> Asked:
     """Who sent a request."""
     peer = (request.client.host, request.client.port) if request.client is not None else None
     own = request.scope.get("server")
-    return Asked(peer, None if own is None else (own[0], own[1]), request.headers, request.url.query)
+    here = None if own is None else (own[0], own[1])
+    return Asked(peer, here, joined(request.headers.items()), request.url.query)
 
 
 def refused(refusal: Refusal) -> Response:

@@ -80,9 +80,16 @@ class StoredKeyBook:
     def spend(self, token_id: str, expires_ms: int, uses: int) -> bool:
         """As `KeyBook.spend`."""
         spent = self._memory.spent.spend(token_id, expires_ms, uses)
+        self._write(spent)
+        return spent is not None
+
+    def give_back(self, token_id: str, expires_ms: int) -> None:
+        """As `KeyBook.give_back`."""
+        self._write(self._memory.spent.give_back(token_id, expires_ms))
+
+    def _write(self, spent: Spent | None) -> None:
         if spent is not None:
             self.store.writer.put(Put("used_tokens", asdict(spent)))
-        return spent is not None
 
     # --- what goes on beside ------------------------------------------------------------------------------
 
@@ -154,7 +161,7 @@ class StoredKeyBook:
 
     def forget_tokens(self) -> None:
         """Have those deleted that nobody would take any more."""
-        if self.store.location.may_exist() and self.store.condition.state is not State.UNAVAILABLE:
+        if self.store.is_open and self.store.condition.state is not State.UNAVAILABLE:
             self.store.writer.put(Forget("used_tokens", "expires_ms", round(self.now_ms()) - GRACE_MS))
 
 

@@ -79,6 +79,13 @@ class _ConvertingDetector:
         return found
 
 
+@define
+class SentAudio:
+    """How much audio one link was sent."""
+
+    ms: float = 0.0
+
+
 class SttFeed:
     """Feeds one caller's audio to voice activity detection and to each link to speech to text.
 
@@ -172,11 +179,13 @@ class SttFeed:
 
     # --- to and from speech to text -----------------------------------------------------------------------
 
-    async def send_to(self, transcriber: Transcriber) -> None:
+    async def send_to(self, transcriber: Transcriber, sent: SentAudio | None = None) -> None:
         """Send the replay buffer to an open link: turns without a final transcript, then what comes.
 
-        Runs until it is cancelled or the link fails; what the link raises comes out.
+        Runs until it is cancelled or the link fails; what the link raises comes out. How much was sent is
+        added to `sent`.
         """
+        sent = sent or SentAudio()
         cursor = self._replay_buffer.open_cursor()
         takes = transcriber.rate if isinstance(transcriber, TelephoneTranscriber) else LISTENING_RATE
         resampler = StreamingResampler(self._rate, takes)
@@ -192,6 +201,7 @@ class SttFeed:
                         transcriber.finalize(turn)
                     case Window(samples=samples, probability=probability):
                         last_probability = probability
+                        sent.ms += len(samples) * 1000 / self._rate
                         await transcriber.send(resampler.push(samples), probability)
         finally:
             self._replay_buffer.close_cursor(cursor, transcriber.settled)

@@ -71,6 +71,7 @@ for _command in (
     benchmarks.bench,
     journals.replay,
     journals.export_test,
+    journals.index,
     installation.doctor,
     installation.models,
     access.keys,

@@ -29,6 +29,7 @@ from adapters.tasks import Signal, sole
 from machines.facts import TurnMode
 from orchestrator.audio.pcm import pcm_from_bytes, pcm_to_bytes
 from orchestrator.audio.resampling import StreamingResampler
+from orchestrator.late_pings import ignore_late_pings
 from protocol import Payload, Received
 
 CHUNK_MS = 20
@@ -191,16 +192,18 @@ async def _handshake(
 ) -> trio_websocket.WebSocketConnection:
     try:
         with trio.fail_after(CONNECT_SECONDS):
-            return await trio_websocket.wrap_client_stream(
-                nursery,
-                stream,
-                address.netloc,
-                address.resource,
-                subprotocols=[protocol.HIERARCHICAL_SUBPROTOCOL],
-                extra_headers=[] if key is None else [(b"authorization", f"Bearer {key}".encode())],
-                message_queue_size=64,
-                receive_buffer_size=65_536,
-                max_message_size=protocol.MAX_MESSAGE_BYTES,
+            return ignore_late_pings(
+                await trio_websocket.wrap_client_stream(
+                    nursery,
+                    stream,
+                    address.netloc,
+                    address.resource,
+                    subprotocols=[protocol.HIERARCHICAL_SUBPROTOCOL],
+                    extra_headers=[] if key is None else [(b"authorization", f"Bearer {key}".encode())],
+                    message_queue_size=64,
+                    receive_buffer_size=65_536,
+                    max_message_size=protocol.MAX_MESSAGE_BYTES,
+                )
             )
     except trio.TooSlowError:
         raise TalkError(f"{address.url} did not open a WebSocket within {CONNECT_SECONDS:g} s.") from None

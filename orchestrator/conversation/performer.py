@@ -29,6 +29,7 @@ from orchestrator.audio.stt_feed import SttFeed
 from orchestrator.audio.utterance import Utterance
 from orchestrator.conversation.armed_deadlines import ArmedDeadlines
 from orchestrator.conversation.caller import Caller
+from orchestrator.conversation.metering import TokenMeter, metered_audio, metered_tokens
 from orchestrator.conversation.role_link import RoleLink
 from orchestrator.failures import failure_of
 from orchestrator.journal.format import CallJournal
@@ -236,7 +237,8 @@ class Performer:
 
         async with stt.open(report, self._caller.language) as transcriber:
             await opened(stt.ends_turns)
-            await self._stt_feed.send_to(transcriber)
+            with metered_audio(self._journal, provider) as sent:
+                await self._stt_feed.send_to(transcriber, sent)
 
     async def _run_llm_link(self, attempt: int, provider: int, opened: Opened) -> None:
         model = self._providers.llm[provider]
@@ -297,11 +299,14 @@ class Performer:
         async def work() -> None:
             nonlocal link_attempt
             link_attempt, llm = await self._llm_link.get()
-            await self._generate(wanted, llm)
+            with metered_tokens(self._journal, llm.provider, wanted) as meter:
+                await self._generate(wanted, llm, meter)
 
         self._start(f"generation {generation}", work, failed)
 
-    async def _generate(self, wanted: do.StartGeneration, llm: ProviderLink[LanguageModel]) -> None:
+    async def _generate(
+        self, wanted: do.StartGeneration, llm: ProviderLink[LanguageModel], meter: TokenMeter
+    ) -> None:
         """Report the model's words as segments, also those that came before a failure."""
         generation = wanted.generation
         tools = self._tools.specs if wanted.tools else ()
@@ -327,7 +332,9 @@ class Performer:
 
         try:
             async with llm.link.generate(wanted.messages, tools) as pieces, running(notice_pauses):
+                meter.pieces = pieces
                 async for piece in pieces:
+                    meter.came(piece)
                     if length > LONGEST_ANSWER or count >= MOST_SEGMENTS:
                         log.warning("an answer was longer than an answer may be", provider=llm.link.name)
                         break

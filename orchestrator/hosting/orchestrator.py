@@ -185,7 +185,7 @@ class Conversation:
 
     def _about(self) -> About:
         names = {role: tuple(each.name for each in self._providers.of(role)) for role in Role}
-        return About(self.id, DIALECT, epoch_ms(), names)
+        return About(self.id, DIALECT, epoch_ms(), names, products=self._providers.products())
 
     def _observe(self, handled: Handled) -> None:
         for event in self._source.events_of(handled, now_ms() - self._began_ms):
@@ -370,7 +370,7 @@ async def open_orchestrator(
     ```
 
     Args:
-        settings: providers, texts, delays, limits, the directory of journals.
+        settings: providers, texts, delays, limits, the directory of journals (without one, none are kept).
         providers: used instead of those of the settings. A context manager is entered, and left at the end.
         policy: used instead of the settings' texts, delays and deadlines.
         tools: the tools that the model may call, instead of the settings' built-in ones.
@@ -415,7 +415,7 @@ async def _providers(
 
 
 async def _journals(settings: Settings, stack: AsyncExitStack) -> Journals | None:
-    directory = settings.journal_dir
+    directory = settings.asked_journals
     if directory is None:
         return None
     await trio.to_thread.run_sync(check_directory, directory)

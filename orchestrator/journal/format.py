@@ -1,34 +1,30 @@
-"""The journal of a call: its records, and the format of the file that they are written to and read from.
+"""The journal of a call: its records, and how they become bytes and are read again.
 
-A journal is an append-only file: a line that says what it is, then records. The first record is the head, the
-second what the machines did when the call began; one for each fact and one for the end follow. Each record is
-framed by its length and a CRC-32 of length and content. The content is MessagePack, so times keep all their
-bits. A record that a crash has torn is recognised whatever the crash left of it, and everything before it can
-be read. Bytes that are not a record are damage if a whole record follows them: a crash only tears the end.
+The first record is the head, the second what the machines did when the call began; one for each fact and one
+for the end follow. Each is framed and written as MessagePack (`frames.py`), so times keep all their bits.
 (JSON lines would be as safe, and longer.)
 """
 
 from __future__ import annotations
 
-import stat
-import struct
-import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-import msgpack  # type: ignore[import-untyped]
 import trio
 from attrs import Factory, define, evolve, frozen
 
-from adapters.neutral import neutral
+from adapters.interfaces import Product
 from machines.declarations import Outcome
 from machines.effects import CloseConversation
 from machines.facts import EndReason, Fact, Role
 from machines.policy import ConversationPolicy
 from machines.system import Handled, ProviderChain
 from orchestrator.journal.directory import JournalError as JournalError
+from orchestrator.journal.frames import FORMAT as FORMAT
+from orchestrator.journal.frames import LONGEST_RECORD as LONGEST_RECORD
+from orchestrator.journal.frames import MAGIC as MAGIC
+from orchestrator.journal.frames import SUFFIX as SUFFIX
+from orchestrator.journal.frames import framed, plain_in, read_bytes, unreadable, version_of
 from orchestrator.journal.records import (
     Plain,
     RecordError,
@@ -40,25 +36,6 @@ from orchestrator.journal.records import (
     structured,
 )
 from orchestrator.journal.redaction import Redactor
-
-FORMAT = 2
-"""Grows whenever names of facts, effects or policies change, so that older journals cannot be read."""
-READERS = {1: "0.1.0"}
-"""The last version of Vantum that reads each older format."""
-LONGEST_RECORD = 64 << 20
-"""Bytes. The longest have the whole history in them, which is a few MB."""
-LARGEST_FILE = 1 << 30
-"""Bytes. An hour's call has about ten million."""
-_LONGEST_REASON = 300
-"""Characters of what was not understood in a record."""
-SUFFIX = ".journal"
-MAGIC = b"Vantum journal\n"
-_FRAME = struct.Struct("<II")
-"""Length of the content in bytes, and the checksum."""
-_MOST_SUMMED = 256 << 20
-"""Bytes of which checksums are made in search of a record, besides those of the file."""
-_FIRST_BYTES = range(0x91, 0xA0)
-"""What the content of a record begins with: in MessagePack, an array of 1 to 15 values."""
 
 
 @frozen
@@ -73,12 +50,8 @@ class About:
     """By name, in order of preference."""
     metadata: str = ""
     """What the token of the call says about it, as JSON; empty: nothing."""
-
-
-@cache
-def _version(package: str) -> str:
-    """The version of an installed package; read from its files once."""
-    return version(package)
+    products: Mapping[Role, tuple[Product, ...]] = Factory(dict)
+    """What the providers are in a list of prices, in the same order."""
 
 
 @frozen
@@ -91,8 +64,8 @@ class Head:
     at_ms: float
     """When the call began, in the conversation's time."""
     redacted: bool = False
-    vantum: str = Factory(lambda: _version("vantum"))
-    statemachine: str = Factory(lambda: _version("python-statemachine"))
+    vantum: str = Factory(lambda: version_of("vantum"))
+    statemachine: str = Factory(lambda: version_of("python-statemachine"))
 
 
 @frozen
@@ -115,9 +88,28 @@ class End:
     lost: int = 0
 
 
+@frozen
+class Used:
+    """What a provider was used for. The machines know nothing of it."""
+
+    role: Role
+    provider: int
+    """Its place in the order of preference."""
+    at_ms: float
+    """When it was known, in the conversation's time."""
+    amounts: Mapping[str, float]
+    """By the name of the unit (`orchestrator/calls/usage.py`)."""
+    number: int = 0
+    """Of the generation, if it was for one."""
+    estimated: bool = False
+    """The provider has not said it."""
+
+
 HandledFact = Handled | Broke
 """What became of a fact."""
-Record = Head | HandledFact | End
+Record = Head | HandledFact | Used | End
+HEAD = "head"
+"""What the plain data of a head begins with."""
 
 
 # --- while a call runs ------------------------------------------------------------------------------------
@@ -147,6 +139,10 @@ class CallJournal:
         """Keep what a fact led to."""
         self.keep(handled)
 
+    def used(self, used: Used) -> None:
+        """Keep what a provider was used for."""
+        self.keep(used)
+
     def broke(self, fact: Fact, error: Exception) -> None:
         """Keep a fact that could not be handled: a machine raised `error`."""
         self.keep(Broke.by(fact, error))
@@ -157,28 +153,31 @@ class CallJournal:
 
 def frame(record: Record, redactor: Redactor | None = None) -> bytes:
     """The bytes of a record, as they are added to the file; a head comes with the file's first line."""
-    if redactor is not None and isinstance(record, Head):
-        record = evolve(record, redacted=True)
-    data = _plain(record)
-    if redactor is not None:
-        data = redactor.redacted(data)
-    content: bytes = msgpack.packb(data, unicode_errors="surrogatepass")
-    framed = _FRAME.pack(len(content), _checksum(content)) + content
-    return MAGIC + framed if isinstance(record, Head) else framed
+    return bytes_of(plain_record(record, redactor))
 
 
-def _checksum(content: bytes) -> int:
-    return zlib.crc32(content, zlib.crc32(len(content).to_bytes(4, "little")))
+def plain_record(record: Record, redactor: Redactor | None = None) -> Plain:
+    """A record as it is written, as plain data."""
+    if redactor is None:
+        return _plain(record)
+    return redactor.redacted(_plain(evolve(record, redacted=True) if isinstance(record, Head) else record))
+
+
+def bytes_of(data: Plain) -> bytes:
+    """The bytes of what `plain_record` returned."""
+    return MAGIC + framed(data) if data[0] == HEAD else framed(data)
 
 
 def _plain(record: Record) -> Plain:
     match record:
         case Head():
-            return ["head", FORMAT, plain(record, in_full=True)]
+            return [HEAD, FORMAT, plain(record, in_full=True)]
         case Handled():
             return ["fact", plain_handled(record)]
         case Broke(fact=fact, error=error):
             return ["broke", plain_fact(fact), error]
+        case Used():
+            return ["used", plain(record)]
         case End(lost=lost):
             return ["end", lost]
 
@@ -191,6 +190,8 @@ def _record_of(data: Plain) -> Record:
             return handled_of(handled)
         case ["broke", fact, str(error)]:
             return Broke(fact_of(fact), error)
+        case ["used", used]:
+            return structured(used, Used)
         case ["end", int(lost)]:
             return End(lost)
     raise RecordError(f"{data!r} is not a record")
@@ -208,6 +209,8 @@ class Journal:
     beginning: Handled
     handled: tuple[HandledFact, ...]
     """What each fact led to, in order."""
+    used: tuple[Used, ...]
+    """What providers were used for, in order."""
     end: End | None
     """None if the process ended before it was written."""
     torn_bytes: int
@@ -246,17 +249,7 @@ def read_journal(path: Path) -> Journal:
     Raises `JournalError` for a file that cannot be read, is not a journal, is damaged before its end, or has
     another format.
     """
-    try:
-        found = path.stat()
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            # Reading from a device or a pipe may never end.
-            raise JournalError(f"{path} is no file, so it is no journal.")
-        if found.st_size > LARGEST_FILE:
-            raise JournalError(f"{path} is larger than a journal can be ({LARGEST_FILE:,} bytes).")
-        data = path.read_bytes()
-    except OSError as error:
-        raise JournalError(f"{path} cannot be read: {error.strerror}.") from None
-    return journal_in(data, path)
+    return journal_in(read_bytes(path), path)
 
 
 def journal_in(data: bytes, path: Path) -> Journal:
@@ -264,101 +257,27 @@ def journal_in(data: bytes, path: Path) -> Journal:
 
     Raises `JournalError` for data that is not a journal, is damaged before its end, or has another format.
     """
-    if not data.startswith(MAGIC[: len(data)]):
-        raise JournalError(f"{path} is not a journal of Vantum.")
-    contents = list(_contents(data))
-    read = len(MAGIC) + sum(_FRAME.size + len(content) for content in contents)
-    if (whole := _next_whole(data, read)) is not None:
-        raise JournalError(
-            f"{path} is damaged at byte {read}, before record {len(contents) + 1} of the call: "
-            f"a whole record follows at byte {whole}, so a crash did not cause this."
-        )
-    records = _records(path, contents)
+    found = plain_in(data, path)
+    records = _records(path, found.records)
     if len(records) < 2:
         raise JournalError(f"{path} breaks off before the call begins: there is nothing to replay.")
     head, beginning, *others = records
     end = others[-1] if others and isinstance(others[-1], End) else None
     if end is not None:
         others.pop()
-    handled = [each for each in others if isinstance(each, Handled | Broke)]
-    if not isinstance(head, Head) or not isinstance(beginning, Handled) or len(handled) < len(others):
+    handled = tuple(each for each in others if isinstance(each, Handled | Broke))
+    used = tuple(each for each in others if isinstance(each, Used))
+    known = len(handled) + len(used)
+    if not isinstance(head, Head) or not isinstance(beginning, Handled) or known < len(others):
         raise JournalError(
             f"{path} is not one journal: its records are in an order that Vantum never writes."
         )
-    return Journal(path, head, beginning, tuple(handled), end, max(0, len(data) - read))
+    return Journal(path, head, beginning, handled, used, end, found.torn_bytes)
 
 
-def _contents(data: bytes) -> Iterator[bytes]:
-    """The contents of the frames, up to the first that is not whole."""
-    place = len(MAGIC)
-    while (content := _content_at(data, place)) is not None:
-        yield content
-        place += _FRAME.size + len(content)
-
-
-def _content_at(data: bytes, place: int) -> bytes | None:
-    """The content of the frame that begins at `place`; None if there is no whole one."""
-    if len(data) - place < _FRAME.size:
-        return None
-    length, checksum = _FRAME.unpack_from(data, place)
-    start = place + _FRAME.size
-    if length > LONGEST_RECORD or len(data) - start < length:
-        return None
-    content = data[start : start + length]
-    return content if _checksum(content) == checksum else None
-
-
-def _next_whole(data: bytes, place: int) -> int | None:
-    """Where the first whole record after `place` begins; None if there is none.
-
-    A file can be made such that every byte seems to begin a record, so that this would take for ever. Then
-    the place is given where it gets too much.
-    """
-    summed = 0
-    for at in range(place + 1, len(data) - _FRAME.size):
-        # Almost all places are left out by their first byte, so that no checksum is made there.
-        if data[at + _FRAME.size] not in _FIRST_BYTES:
-            continue
-        if _content_at(data, at) is not None:
-            return at
-        length = _FRAME.unpack_from(data, at)[0]
-        summed += length if length <= min(LONGEST_RECORD, len(data) - at) else 0
-        if summed > _MOST_SUMMED + len(data):
-            return at
-    return None
-
-
-def _records(path: Path, contents: list[bytes]) -> list[Record]:
-    plain_records = [_unpacked(path, number, content) for number, content in enumerate(contents, 1)]
-    match plain_records[:1]:
-        case [["head", int(number), *_]] if number != FORMAT:
-            reader = f", which Vantum {READERS[number]} reads" if number in READERS else ""
-            raise JournalError(
-                f"{path} has format {number}{reader}; this version of Vantum reads format {FORMAT}."
-            )
+def _records(path: Path, plain_records: tuple[Plain, ...]) -> list[Record]:
     try:
         return [_record_of(each) for each in plain_records]
     except Exception as error:
         # What a record holds is checked while it is read: whatever is raised, it is not one of ours.
-        reason = neutral(str(error) or type(error).__name__)[:_LONGEST_REASON]
-        raise JournalError(
-            f"{path} was written by Vantum {_writer(plain_records[0])},"
-            f" and Vantum {_version('vantum')} cannot read it: {reason}."
-        ) from None
-
-
-def _unpacked(path: Path, number: int, content: bytes) -> Plain:
-    try:
-        return msgpack.unpackb(content, unicode_errors="surrogatepass")
-    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException):
-        raise JournalError(
-            f"{path} is damaged: record {number} has the right checksum, and is not MessagePack."
-        ) from None
-
-
-def _writer(head: Plain) -> str:
-    """The version that wrote a journal, as its head says."""
-    match head:
-        case ["head", _, {"vantum": str(version)}]:
-            return neutral(version)[:40]
-    return "of an unknown version"
+        raise unreadable(path, plain_records, error) from None

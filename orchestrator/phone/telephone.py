@@ -450,6 +450,7 @@ class Telephone:
             self.server.settings.twilio_screening_ms,
             share,
         )
+        share.begins()
         self.calls[call.call_id] = call
         log.info("call begins", call=call.call_id, direction=direction.value)
         return call

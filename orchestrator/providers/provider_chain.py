@@ -6,8 +6,10 @@ from attrs import evolve, frozen
 
 from adapters.interfaces import (
     HearsTelephones,
+    IsSold,
     KnowsLanguages,
     LanguageModel,
+    Product,
     SpeechToText,
     TextToSpeech,
     TurnModel,
@@ -37,6 +39,15 @@ class Providers:
             Role.TTS: self.tts,
         }
         return by_role[role]
+
+    def products(self) -> dict[Role, tuple[Product, ...]]:
+        """What the providers of each role are in a list of prices, in order of preference."""
+        return {
+            role: tuple(
+                each.product if isinstance(each, IsSold) else Product(each.name) for each in self.of(role)
+            )
+            for role in Role
+        }
 
     def unable(self, role: Role, language: str) -> tuple[int, ...]:
         """The providers of a role that cannot be opened with this language, by their places."""

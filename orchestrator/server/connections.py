@@ -17,7 +17,7 @@ from attrs import define, field
 from starlette.applications import Starlette
 from trio_websocket import ConnectionClosed, HandshakeError
 
-from adapters.logs import library_logger
+from adapters.logs import library_logger, without_secrets
 from orchestrator.access.credentials import TOKEN_SUBPROTOCOL
 from orchestrator.access.doors import Doors
 from orchestrator.access.grants import Grant
@@ -221,6 +221,7 @@ def _check_subprotocols(offered: str) -> None:
         unknown = (
             ", ".join(name for name in names if not name.startswith(TOKEN_SUBPROTOCOL)) or "with a token"
         )
+        unknown = without_secrets(unknown)
         raise request_head.RequestError(
             400, f"the subprotocols {unknown} are unknown here: offer {HIERARCHICAL_SUBPROTOCOL}, or none"
         )

@@ -17,6 +17,7 @@ import trio
 from attrs import field, frozen
 
 from adapters.streams import HalfCloseableStreamOver
+from orchestrator.access.credentials import joined
 
 MAX_HEAD_BYTES = 16 * 1024
 HEAD_TIMEOUT_S = 10
@@ -54,7 +55,7 @@ class Head:
     received: bytes
     """All bytes that were read so far, which may be more than the head."""
     headers: Mapping[str, str] = field(factory=dict, eq=False)
-    """By names in lower case."""
+    """By names in lower case; several lines of one name are a list."""
     query: str = field(default="", repr=False, eq=False)
     """Behind the path. It may hold a token."""
     length: int = field(default=0, eq=False)
@@ -109,7 +110,7 @@ def _head(request: h11.Request, received: bytes, rest: bytes, base_path: str) ->
     if target != request.target or (upgrade and not _is_plain(request)):
         received = _written(request, target, upgrade) + rest
     path, _, query = target.decode("ascii", "replace").partition("?")
-    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
+    headers = joined((name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers)
     kind = Kind.WEBSOCKET if upgrade else Kind.HTTP
     return Head(kind, path, received, headers, query, len(received) - len(rest))
 
@@ -130,6 +131,9 @@ def _tokens(request: h11.Request, wanted: bytes) -> list[bytes]:
     return [token.strip().lower() for value in values for token in value.split(b",")]
 
 
+_SUBPROTOCOLS = b"sec-websocket-protocol"
+
+
 def _is_of_handshake(name: bytes) -> bool:
     return name in (b"upgrade", b"connection") or name.startswith(b"sec-websocket-")
 
@@ -145,6 +149,7 @@ def _is_plain(request: h11.Request) -> bool:
             len([name for name, _ in request.headers if name == wanted]) == 1
             for wanted in (b"upgrade", b"connection")
         )
+        and len([name for name, _ in request.headers if name == _SUBPROTOCOLS]) <= 1
         and _tokens(request, b"upgrade") == [b"websocket"]
         and not any(b"xn--" in host for host in hosts)
     )
@@ -155,7 +160,10 @@ def _written(request: h11.Request, target: bytes, upgrade: bool) -> bytes:
     headers = list(request.headers.raw_items())
     if upgrade:
         # Nobody asks for the host of an upgrade, and there must be one.
-        headers = [each for each in headers if each[0].lower() not in (b"host", b"upgrade", b"connection")]
+        offered = b", ".join(value for name, value in headers if name.lower() == _SUBPROTOCOLS)
+        written_anew = (b"host", b"upgrade", b"connection", _SUBPROTOCOLS)
+        headers = [each for each in headers if each[0].lower() not in written_anew]
+        headers += [(b"Sec-WebSocket-Protocol", offered)] if offered else []
         headers += [(b"Host", b"localhost"), (b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
     lines = [b"%s %s HTTP/%s" % (request.method, target, request.http_version)]
     lines += [b"%s: %s" % each for each in headers]

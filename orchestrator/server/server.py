@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -20,8 +21,9 @@ from orchestrator.access.doors import Doors
 from orchestrator.access.grants import Grant
 from orchestrator.access.limits import CallShare, Limits
 from orchestrator.access.routes import access_routes
+from orchestrator.calls.prices import Prices
 from orchestrator.conversation.charts import charts_of_this_thread
-from orchestrator.journal.writer import Journals, open_journals
+from orchestrator.journal.writer import Journals
 from orchestrator.logs import bind_session
 from orchestrator.phone.routes import phone_routes
 from orchestrator.phone.telephone import MEDIA_PATH, Telephone
@@ -32,6 +34,7 @@ from orchestrator.server import turning_away, web
 from orchestrator.server.capacity import Capacity
 from orchestrator.server.connection_limits import ConnectionLimits, Place, descriptors
 from orchestrator.server.connections import WEBSOCKET_PATH, Connections
+from orchestrator.server.keeping import keeping
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.server.session_runner import SessionRunner
 from orchestrator.sessions.call_socket import MessageSocket
@@ -58,7 +61,11 @@ class Server:
     watch: ProviderWatch | None = None
     """Knows which of the providers work."""
     store: Store | None = None
-    """The database. None: there is none, and nothing is kept."""
+    """The database. None: there is none, and nothing is kept in one."""
+    journals_at: Path | None = Factory(lambda self: self.settings.asked_journals, takes_self=True)
+    """Where journals are kept. None: nowhere, and no rows are made of them."""
+    prices: Prices | None = None
+    """Of what calls use. None: list prices."""
     ready: bool = False
     """Sessions may begin: the providers are loaded, and every role had one that works."""
     counts: Counter[str] = Factory(Counter)
@@ -145,13 +152,9 @@ class Server:
 
     @asynccontextmanager
     async def _keeping_journals(self) -> AsyncIterator[None]:
-        """Keep journals of the sessions in the block, if the settings name a directory."""
-        directory = self.settings.journal_dir
-        if directory is None:
-            yield
-            return
-        redacted = self.settings.journal_transcripts == "redacted"
-        async with open_journals(directory, redacted=redacted, counts=self.counts) as self._journals:
+        """Keep journals of the sessions in the block, and rows of them if there is a database."""
+        kept = keeping(self.settings, self.journals_at, self.store, self.counts, self.prices)
+        async with kept as self._journals:
             yield
 
     def waiting(self) -> str | None:
@@ -195,6 +198,7 @@ class Server:
             turn_away = self._turn_away_from(address)
             if turn_away is not None:
                 self.counts["turned away"] += 1
+                share.release()  # before it is told: whoever comes again at once has it
                 await turn_away(connection, session.dialect)
             else:
                 with self.capacity.comes_from(session, address):

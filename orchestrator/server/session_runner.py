@@ -75,6 +75,8 @@ class SessionRunner:
                     return
                 log.info("session begins", kind=session.kind, sessions=len(sessions))
                 self.capacity.begins(session)
+                if share is not None:
+                    share.begins()
                 await run_paid(session, shared, share, self.budget_goodbye)
             finally:
                 self._scopes.discard(scope)

@@ -14,13 +14,13 @@ from attrs import frozen
 from adapters.logs import library_logger
 from adapters.storage.store import open_store
 from orchestrator.access.stored_book import open_key_book
-from orchestrator.journal.directory import check_directory
 from orchestrator.phone.call_key import kept_key
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.providers.provider_health import ProviderWatch
 from orchestrator.providers.selection import open_providers
 from orchestrator.server.connection_limits import ask_for_descriptors
 from orchestrator.server.garbage import collect_seldom, forget_what_is_loaded
+from orchestrator.server.keeping import known_prices, usable_directory
 from orchestrator.server.listening import listen
 from orchestrator.server.server import Server
 from orchestrator.server.signals import drain_on_signal
@@ -41,11 +41,11 @@ async def serve(
     if others could reach the server and nobody has a key, `StorageError` if the database is damaged or the
     like, `PepperError` if its keys cannot be read, and `OSError` if the address cannot be listened on.
     """
-    if settings.journal_dir is not None:
-        await trio.to_thread.run_sync(check_directory, settings.journal_dir)
+    journals_at = await trio.to_thread.run_sync(usable_directory, settings)
+    prices = await trio.to_thread.run_sync(known_prices, settings)
     listeners = _listeners(sockets) if sockets else await open_listeners(settings)
     ask_for_descriptors()
-    server = Server(settings)
+    server = Server(settings, journals_at=journals_at, prices=prices)
     async with AsyncExitStack() as stack:
         for listener in listeners:
             await stack.enter_async_context(listener)
@@ -56,6 +56,9 @@ async def serve(
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(trio.serve_listeners, server.handle, listeners)
         await nursery.start(drain_on_signal, server, nursery.cancel_scope)
+        if journals_at is not None:
+            nursery.start_soon(server.store.load)
+            nursery.start_soon(trio.to_thread.run_sync, prices.load)
         port = _port_of(listeners)
         server.phone.own_url = f"http://127.0.0.1:{port}"
         stack.enter_context(kept_key(port, server.phone.own_key))

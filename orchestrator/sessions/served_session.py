@@ -114,7 +114,8 @@ async def run_conversation(
     `metadata` is what the journal says of the call, as JSON.
     """
     names = {role: tuple(found) for role, found in resources.names().items()}
-    about = About(session.session_id, session.kind, epoch_ms(), names, metadata)
+    products = resources.providers.products()
+    about = About(session.session_id, session.kind, epoch_ms(), names, metadata, products)
 
     def observe(handled: Handled) -> None:
         for step in handled.steps:

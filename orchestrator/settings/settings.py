@@ -47,7 +47,6 @@ from orchestrator.settings.types import (
     Lowercase,
     Phrases,
     ToolNames,
-    UserPath,
 )
 
 
@@ -257,17 +256,6 @@ class Deadlines(BaseModel):
     )
 
 
-class Journalling(BaseModel):
-    """What is kept of each call."""
-
-    journal_dir: UserPath | None = Field(
-        default=None, description="Directory for a journal of each call, for `vantum replay`; unset for none"
-    )
-    journal_transcripts: Annotated[Literal["full", "redacted"], Lowercase] = Field(
-        default="full", description="What was said, in journals: as it was, or made unreadable"
-    )
-
-
 class Tools(BaseModel):
     """What the language model can do besides speaking."""
 
@@ -285,7 +273,6 @@ class Settings(
     CallAdmission,
     TurnTaking,
     Deadlines,
-    Journalling,
     Tools,
     Telephone,
     Limiting,

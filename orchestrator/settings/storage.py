@@ -1,15 +1,15 @@
-"""Settings of what a server keeps for itself: its directory, its database, and the pepper of its keys."""
+"""Settings of what a server keeps: its directory, its database, what remains of calls, the pepper of keys."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from adapters.storage.location import Location, LocationError, location_of
-from orchestrator.settings.types import UserPath, header_value
+from orchestrator.settings.types import Lowercase, UserPath, header_value
 
 LEAST_PEPPER = 32
 """Characters: nobody can try all of them."""
@@ -47,6 +47,22 @@ class Storing(BaseModel):
     data_dir: UserPath = Field(
         default_factory=_data_directory, description="Directory of what this server keeps, for its user only"
     )
+    keep_calls: bool = Field(
+        default=True,
+        description="Keep a journal of each call, and rows of it in the database; if not, nothing is kept",
+    )
+    journal_dir: UserPath | None = Field(
+        default=None,
+        description="Directory for a journal of each call, for `vantum replay`; "
+        "by default journals in DATA_DIR",
+    )
+    journal_transcripts: Annotated[Literal["full", "redacted"], Lowercase] = Field(
+        default="full",
+        description="What was said, in journals and rows: as it was, or made unreadable",
+    )
+    prices_file: UserPath | None = Field(
+        default=None, description="TOML file with your own prices, which come before list prices"
+    )
     database_url: DatabaseAddress | None = Field(
         default=None,
         description="The database: postgresql://USER:PASSWORD@HOST/NAME (needs the extra `postgres`), or "
@@ -57,6 +73,16 @@ class Storing(BaseModel):
         description="Secret under which the secrets of API keys are hashed: the same for all servers that "
         "shall know the same keys; by default one that is kept in DATA_DIR",
     )
+
+    @property
+    def journals_at(self) -> Path:
+        """Where `vantum serve` keeps journals, if it does."""
+        return self.journal_dir or self.data_dir / "journals"
+
+    @property
+    def asked_journals(self) -> Path | None:
+        """Where journals are kept because somebody said so; None: nobody did, or nothing is to be kept."""
+        return self.journal_dir if self.keep_calls else None
 
     @property
     def database(self) -> Location:

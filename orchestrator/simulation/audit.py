@@ -19,7 +19,7 @@ from machines.check.table_driver import run_by_tables
 from machines.check.walk import checked_step, started
 from machines.system import Charts, ConversationSystem
 from machines.tables import Row
-from orchestrator.journal.format import Broke, End, HandledFact, Head, Record, fact_in
+from orchestrator.journal.format import Broke, End, HandledFact, Head, Record, Used, fact_in
 
 REPLAYED = "replayed"
 """Stands for an invariant's name where the replay differs from the journal."""
@@ -77,7 +77,8 @@ class Auditor:
         assert isinstance(head, Head)
         system = ConversationSystem(head.policy, self._charts, head.provider_chains)
         observed = ObservedState()
-        for number, recorded in enumerate(others):
+        told = (each for each in others if not isinstance(each, Used))
+        for number, recorded in enumerate(told):
             if isinstance(recorded, Head | End):
                 return
             history = system.conversation.context.history

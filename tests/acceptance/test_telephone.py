@@ -17,6 +17,7 @@ from adapters.simulators import LocalVoice, Script, SimulatedCall, simulators
 from machines import facts
 from machines.system import Handled
 from orchestrator.journal.format import read_journal
+from orchestrator.late_pings import ignore_late_pings
 from tests.acceptance import test_simulated
 from tests.acceptance.conftest import SPEECH_RATE, VANTUM, RunningServer, Say
 from tests.acceptance.test_talk_to_the_server import transcribe, words
@@ -97,6 +98,7 @@ async def test_a_simulated_twilio_needs_one_command_and_a_load_generator_needs_n
             async with stream, trio.open_nursery() as nursery:
                 host = f"127.0.0.1:{server.port}"
                 socket = await wrap_client_stream(nursery, stream, host, "/twilio/media")
+                ignore_late_pings(socket)
                 await generate_load(socket, to_mulaw(say(QUESTION)[::3]))
                 nursery.cancel_scope.cancel()
 

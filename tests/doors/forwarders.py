@@ -66,6 +66,26 @@ while True:
         threading.Thread(target=pump, args=ends, daemon=True).start()
 """
 
+FORKING = """
+import os, signal, socket, sys, threading
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def pump(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    client = listener.accept()[0]
+    if os.fork() == 0:
+        listener.close()
+        server = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+        threading.Thread(target=pump, args=(server, client), daemon=True).start()
+        pump(client, server)
+        os._exit(0)
+    client.close()
+"""
+"""As socat does with `fork`, and inetd: who passes on takes no connections itself."""
+
 
 @contextmanager
 def nginx(server: int, directory: Path, location: str = OF_NGINX) -> Iterator[int]:
@@ -87,10 +107,10 @@ def nginx(server: int, directory: Path, location: str = OF_NGINX) -> Iterator[in
 
 
 @contextmanager
-def forward(server: int) -> Iterator[int]:
+def forward(server: int, program: str = FORWARD) -> Iterator[int]:
     """A program that passes bytes on to the server at this port, and adds nothing; gives its own port."""
     with _listening() as listener:
-        command = [sys.executable, "-c", FORWARD, str(listener.fileno()), str(server)]
+        command = [sys.executable, "-c", program, str(listener.fileno()), str(server)]
         with _running(command, listener, dict(os.environ)):
             yield listener.getsockname()[1]
 

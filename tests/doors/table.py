@@ -18,6 +18,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, wrap_client_str
 from adapters.tasks import sole
 from orchestrator.access.customer_tokens import CustomerTokens
 from orchestrator.access.grants import Scope
+from orchestrator.late_pings import ignore_late_pings
 from tests.orchestrator.access.shown import (
     LOGIN,
     SIGNING,
@@ -196,7 +197,9 @@ def _headers(running: Running, shown: Shown) -> dict[str, str]:
     return headers
 
 
-async def call(running: Running, shown: Shown, subprotocols: Sequence[str] = ("vantum.v2",)) -> str:
+async def call(
+    running: Running, shown: Shown, subprotocols: Sequence[str] = ("vantum.v2",), path: str = "/ws"
+) -> str:
     """Open a WebSocket, as a program or, with an origin, as a browser does: which tells a close code."""
     subprotocols, more = list(subprotocols), []
     headers = _headers(running, shown)
@@ -207,7 +210,7 @@ async def call(running: Running, shown: Shown, subprotocols: Sequence[str] = ("v
     if shown.origin is not None:
         more.append((b"origin", shown.origin.encode()))
     try:
-        return await _said(running, headers["host"], subprotocols, more)
+        return await _said(running, headers["host"], path, subprotocols, more)
     except BaseExceptionGroup as group:
         error = sole(group)
     if isinstance(error, ConnectionRejected):
@@ -217,13 +220,16 @@ async def call(running: Running, shown: Shown, subprotocols: Sequence[str] = ("v
     raise error
 
 
-async def _said(running: Running, host: str, subprotocols: list[str], more: list[tuple[bytes, bytes]]) -> str:
+async def _said(
+    running: Running, host: str, path: str, subprotocols: list[str], more: list[tuple[bytes, bytes]]
+) -> str:
     stream = await trio.open_tcp_stream("127.0.0.1", running.port)
     with trio.fail_after(PATIENCE_S):
         async with stream, trio.open_nursery() as nursery:
             socket = await wrap_client_stream(
-                nursery, stream, host, "/ws", subprotocols=subprotocols, extra_headers=more
+                nursery, stream, host, path, subprotocols=subprotocols, extra_headers=more
             )
+            ignore_late_pings(socket)
             first = msgpack.unpackb(await socket.get_message(), raw=False)["eventType"]
             if first != "connection.lifecycle.ack":
                 assert first == "connection.error.auth_failed", first

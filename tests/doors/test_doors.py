@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -206,8 +207,18 @@ async def test_a_token_in_the_address_counts_where_a_setting_says_so() -> None:
     for allowed in (False, True):
         async with a_server(keys=True, token_in_query=allowed) as running:
             token = await minted(running)
+            nothing = Shown("nothing")
             path = f"/calls?token={token}"
-            assert await ask(running, Shown("nothing"), "GET", path) == ("403" if allowed else "401")
+            assert await ask(running, nothing, "GET", path) == ("403" if allowed else "401")
+            path = f"/ws?token={token}"
+            page = by_page(running, token)
+            assert await call(running, nothing, path=path) == ("let in" if allowed else "401")
+            assert await call(running, evolve(page, credential=None), path=path) == "4401", (
+                "spent, or not seen"
+            )
+            # Beside a subprotocol it is not looked at.
+            again = f"/ws?token={await minted(running)}"
+            assert await call(running, evolve(page, credential="x.y.z"), path=again) == "4401"
 
 
 # --- what a token fixes -----------------------------------------------------------------------------------
@@ -271,6 +282,7 @@ async def test_no_credential_comes_into_the_log(caplog: pytest.LogCaptureFixture
             await call(running, Shown("it", credential, "https://other.example"))
             await ask(running, Shown("it"), "GET", f"/calls?token={credential}")
             await ask(running, Shown("it"), "GET", f"/nothing?token={credential}")
+            await call(running, Shown("it"), path=f"/ws?token={quote(credential)}")
             await call(running, Shown("it", credential), subprotocols=[f"vantum.token.{credential}"])
     assert "refused" in caplog.text, "something is logged"
     assert not [credential for credential in shown if credential in caplog.text]

@@ -11,7 +11,7 @@ import trio
 from attrs import evolve
 
 from orchestrator.access.peer_process import PROC
-from tests.doors.forwarders import forward, nginx, of_our_page
+from tests.doors.forwarders import FORKING, forward, nginx, of_our_page
 from tests.doors.table import Shown, a_server, ask, call
 
 pytestmark = pytest.mark.skipif(not (PROC / "net" / "tcp").exists(), reason="needs Linux's /proc")
@@ -20,6 +20,7 @@ Forwarder = Callable[[int, Path], AbstractContextManager[int]]
 FORWARDERS = [
     pytest.param(nginx, marks=pytest.mark.nginx, id="nginx"),
     pytest.param(lambda server, directory: forward(server), id="a bare forward"),
+    pytest.param(lambda server, directory: forward(server, FORKING), id="a forward that forks"),
 ]
 
 

@@ -110,6 +110,8 @@ SECRETS = [
     {"detail": "Authorization: Token hunter2hunter2"},
     {"detail": "Incorrect API key provided: sk-hunter2hunter2"},
     {"error": ValueError("api_key='hunter2hunter2'")},
+    {"offered": "Vantum.Token.eyJhbGciOiJub25lIn0.hunter2hunter2.hunter2hunter2"},
+    {"path": "/calls/eyJhbGciOiJub25lIn0.hunter2hunter2."},
 ]
 
 

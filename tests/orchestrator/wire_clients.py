@@ -13,6 +13,8 @@ import uuid_utils
 from attrs import Factory, define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from orchestrator.late_pings import ignore_late_pings
+
 PATIENCE_S = 120
 """So long a test waits for what must come; it fails after that."""
 Message = dict[str, Any]
@@ -291,6 +293,7 @@ async def connect_over(
                 message_queue_size=10_000,
                 max_message_size=2**24,
             )
+            ignore_late_pings(socket)
         connected = client(socket, stream)
         nursery.start_soon(connected.read)
         await connected.until(lambda: connected.messages or connected.closed.is_set())

@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 from orchestrator.access.claims import key_id_in
 from orchestrator.access.signing_key import SigningKey
 from tests.doors import table
+from tests.doors.forwarders import nginx, of_our_page
 from tests.orchestrator.access.shown import SIGNING
 from tests.page.browser import ELSEWHERE, WAIT_MS, opened
 from tests.page.servers import Served, served
@@ -187,6 +188,22 @@ def test_a_browser_is_told_what_is_too_much(tmp_path: Path) -> None:
         assert page.evaluate(OPEN_SOCKET, token)["event"] == "connection.lifecycle.ack"
         told = page.evaluate(OPEN_SOCKET, token)
     assert told == {"protocol": "vantum.v2", "event": TOLD["4429"], "code": 4429}
+
+
+@pytest.mark.nginx
+def test_behind_nginx_as_our_page_configures_it_the_page_makes_calls_with_a_token_only(
+    tmp_path: Path,
+) -> None:
+    with (
+        served(api_token=KEY, data_dir=tmp_path, twilio_trust_proxy=True) as server,
+        nginx(server.port, tmp_path, of_our_page()) as port,
+        opened(f"http://localhost:{port}/#token={token_of(server)}") as page,
+    ):
+        page.click("#start")
+        page.wait_for_selector("body[data-state=LISTENING]")
+        page.reload()
+        page.click("#start")
+        expect(page.locator("#error")).to_contain_text("a key or token is needed", timeout=WAIT_MS)
 
 
 AROUND = """<!doctype html><title>Around</title>

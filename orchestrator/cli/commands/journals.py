@@ -1,4 +1,4 @@
-"""`vantum replay` and `vantum export-test`: what can be done with the journal of a call."""
+"""`vantum replay`, `vantum export-test` and `vantum index`: what can be done with journals of calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.commands.usage import UnreadableFile
+from orchestrator.cli.commands.usage import BadSetting, Complaint, UnreadableFile, read_settings
 
 if TYPE_CHECKING:
     from orchestrator.journal.format import Journal
@@ -61,6 +61,37 @@ def export_test(journal: Path, out: Path | None) -> None:
         click.echo(source, nl=False)
     else:
         _write_text(out, source)
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+def index(directory: Path | None) -> None:
+    """Make the rows of calls anew, out of their journals; fail if a journal cannot be read.
+
+    Without DIR, of the journals that `vantum serve` keeps. Nothing is there twice however often this is done,
+    and servers may run meanwhile.
+    """
+    settings = read_settings()
+
+    from rich.console import Console
+
+    from adapters.storage.errors import StorageError
+    from orchestrator.cli import index as body
+    from orchestrator.journal.format import JournalError
+    from orchestrator.server.keeping import known_prices
+    from orchestrator.settings.settings import SettingsError
+
+    try:
+        prices = known_prices(settings)
+        done = body.index_directory(directory or settings.journals_at, settings.database, prices)
+    except SettingsError as error:
+        raise BadSetting(str(error)) from None
+    except JournalError as error:
+        raise UnreadableFile(str(error)) from None
+    except StorageError as error:
+        raise Complaint(str(error)) from None
+    body.tell(done, Console())
+    raise SystemExit(1 if done.skipped or done.refused else 0)
 
 
 def _journal(path: Path) -> Journal:

@@ -104,9 +104,9 @@ def _listening(settings: Settings) -> Sequence[socket.socket]:
 def _check_journals(settings: Settings) -> None:
     from orchestrator.journal.directory import JournalError, check_directory
 
-    if settings.journal_dir is not None:
+    if settings.asked_journals is not None:
         try:
-            check_directory(settings.journal_dir)
+            check_directory(settings.asked_journals)
         except JournalError as error:
             raise BadSetting(str(error)) from None
 

@@ -67,6 +67,7 @@ async def test_a_request_carries_the_key_the_messages_and_what_was_set(http: htt
             {"role": "user", "content": "Hello?"},
         ],
         "stream": True,
+        "stream_options": {"include_usage": True},
         "temperature": 0.7,
         "max_tokens": 50,
         "presence_penalty": 0.5,

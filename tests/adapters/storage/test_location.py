@@ -49,6 +49,15 @@ def test_a_password_is_never_told(address: str) -> None:
         assert "hunter" not in told
 
 
+def test_what_cannot_be_looked_at_is_not_taken_for_absent(tmp_path: Path) -> None:
+    """An absent database means that nobody has a key, and that this machine may talk without one."""
+    (tmp_path / "out of reach").symlink_to("x" * 300)
+    assert Location(tmp_path / "out of reach" / "vantum.db").may_exist()
+    assert not Location(tmp_path / "absent" / "vantum.db").may_exist()
+    (tmp_path / "a file").touch()
+    assert not Location(tmp_path / "a file" / "vantum.db").may_exist()
+
+
 MOUNTS = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 22 0:25 / /shared rw,relatime - nfs4 server:/shared rw,vers=4.2
 31 30 0:26 / /shared/ann rw - tmpfs tmpfs rw

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,37 @@ async def test_a_backup_that_is_put_in_place_is_what_is_read(tmp_path: Path) -> 
         assert await store.read(tokens) == {"now": 1}
         (tmp_path / "backup.db").replace(tmp_path / "vantum.db")
         assert await store.read(tokens) == {"then": 1}
+
+
+async def test_who_still_reads_when_the_store_is_closed_leaves_no_connection_open(location: Location) -> None:
+    held: list[Any] = []
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        held.append(connection.connection.dbapi_connection)
+        begun.set()
+        may_end.wait()
+
+    async with open_store(location) as store:
+        store.writer.put(token("a"))
+        await written(store)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.read, slow)
+            await trio.to_thread.run_sync(begun.wait)
+            nursery.cancel_scope.cancel()
+    may_end.set()
+    await eventually(lambda: is_closed(held[0]))
+
+
+def is_closed(driver: Any) -> bool:
+    """Whether a connection of the driver's is closed, which each driver tells in its own way."""
+    if isinstance(driver, sqlite3.Connection):
+        try:
+            driver.total_changes  # noqa: B018 - raises for a closed one
+        except sqlite3.ProgrammingError:
+            return True
+        return False
+    return bool(driver.closed)
 
 
 async def test_a_store_leaves_nothing_running(location: Location, leaves_nothing: Any) -> None:

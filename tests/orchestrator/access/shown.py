@@ -103,4 +103,6 @@ class LoginServer:
 
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         self.asked += 1
+        if isinstance(self.published, bytes):
+            return httpx2.Response(self.status, content=self.published)
         return httpx2.Response(self.status, json=self.published)

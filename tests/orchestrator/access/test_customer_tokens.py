@@ -9,6 +9,10 @@ import httpx2
 import jwt
 import pytest
 import trio
+import trio.testing
+from attrs import evolve
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from jwt.algorithms import RSAAlgorithm
 from trio.testing import MockClock
 
 from orchestrator.access.claims import InvalidToken
@@ -51,6 +55,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "an unknown key": {"key": "k2"},
     "terms that nobody keeps to": {"voice_terms": {"agent": "sales"}},
     "scopes that are none": {"scope": 7},
+    "an end that no clock reaches": {"exp": 10**400},
+    "a beginning that no clock reaches": {"nbf": 10**400},
 }
 
 
@@ -106,7 +112,27 @@ async def test_a_key_that_is_taken_back_is_valid_no_longer_than_the_cache(autoju
         await tokens.read(login_token(), time.time())
 
 
-@pytest.mark.parametrize("published", [[], {}, {"keys": 7}, "text"])
+@pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256"])
+async def test_a_key_need_not_say_for_which_algorithm_it_is(
+    algorithm: str, autojump_clock: MockClock
+) -> None:
+    private = generate_private_key(65537, 2048)
+    login = LoginServer("k1")
+    login.published["keys"].append({**RSAAlgorithm.to_jwk(private.public_key(), as_dict=True), "kid": "r"})
+    claims = {"iss": ISSUER.issuer, "aud": ISSUER.audience, "sub": "ann", "exp": time.time() + 600}
+    token = jwt.encode(claims, private, algorithm, headers={"kid": "r"})
+    allowing = evolve(ISSUER, algorithms=("ES256", algorithm))
+    assert (await CustomerTokens(allowing, login.client()).read(token, time.time())).account == "jwt:ann"
+    with pytest.raises(InvalidToken):
+        await CustomerTokens(evolve(ISSUER, algorithms=("ES256", "RS384")), login.client()).read(
+            token, time.time()
+        )
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("published", [[], {}, {"keys": 7}, "text", DEEP])
 async def test_an_issuer_that_publishes_no_keys_is_not_the_callers_fault(
     published: Any, autojump_clock: MockClock
 ) -> None:
@@ -137,6 +163,30 @@ async def test_an_issuer_that_does_not_answer_is_not_waited_for(autojump_clock: 
         await tokens.read(login_token(), time.time())
 
 
+async def test_who_has_a_known_key_does_not_wait_for_who_invents_names(autojump_clock: MockClock) -> None:
+    login = LoginServer("k1")
+
+    async def slow(request: httpx2.Request) -> httpx2.Response:
+        await trio.sleep(4)
+        return httpx2.Response(200, json=login.published)
+
+    tokens = CustomerTokens(ISSUER, httpx2.AsyncClient(transport=httpx2.MockTransport(slow)))
+    await tokens.read(login_token(), time.time())
+    for stale_s in (COOLDOWN_S, CACHE_S):
+        await trio.sleep(stale_s)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_invents_a_name, tokens)
+            await trio.testing.wait_all_tasks_blocked()
+            began = trio.current_time()
+            assert (await tokens.read(login_token(), time.time())).account == "jwt:ann"
+            assert trio.current_time() == began
+
+
+async def _invents_a_name(tokens: CustomerTokens) -> None:
+    with pytest.raises(InvalidToken):
+        await tokens.read(login_token("eve", kid="k2"), time.time())
+
+
 async def test_keys_that_cannot_be_used_are_left_out(autojump_clock: MockClock) -> None:
     login = LoginServer("k1")
     odd = [
@@ -145,6 +195,9 @@ async def test_keys_that_cannot_be_used_are_left_out(autojump_clock: MockClock) 
         {"kty": "oct", "k": "eHg", "kid": "k3"},
         {"kty": "EC", "kid": "k4"},
         {"kty": "odd", "kid": "k5"},
+        {**login.published["keys"][0], "kid": "k6", "alg": "none"},
+        {**login.published["keys"][0], "kid": "k7", "alg": ["ES256"]},
+        {**login.published["keys"][0], "kid": {"k": 8}},
     ]
     login.published = {"keys": [*odd, *login.published["keys"]]}
     assert (await tokens_of(login).read(login_token(), time.time())).account == "jwt:ann"

@@ -90,6 +90,34 @@ def test_digits_behind_a_costly_number_do_not_hide_it(number: str, more: str) ->
         assert not allowed(number + more, BERLIN, "+", "+1", "+44")
 
 
+LONDON, SYDNEY = "+442079460000", "+61291234567"
+
+
+@pytest.mark.parametrize("more", ["", "0", "12"])
+@pytest.mark.parametrize(
+    ("number", "own"),
+    [
+        ("+14165550123", NEW_YORK),  # Canada
+        ("+18765551234", NEW_YORK),  # Jamaica
+        ("+447781123456", LONDON),  # Guernsey
+        ("+441534123456", LONDON),  # Jersey
+        ("+447624123456", LONDON),  # Isle of Man
+        ("+61891621234", SYDNEY),  # Cocos Islands
+        ("+4779123456", "+4721930100"),  # Svalbard
+    ],
+)
+def test_digits_behind_a_number_do_not_hide_its_country(number: str, own: str, more: str) -> None:
+    assert not allowed(number + more, own)
+
+
+@pytest.mark.parametrize(
+    ("number", "own"), [(BOSTON, NEW_YORK), ("+447400123456", LONDON), ("+61412345678", SYDNEY)]
+)
+def test_digits_behind_a_number_of_the_own_country_do_no_harm(number: str, own: str) -> None:
+    """Extensions, which some write so."""
+    assert allowed(number + "12", own)
+
+
 def test_whom_the_operator_has_chosen_may_be_called() -> None:
     assert allowed(NEW_YORK, BERLIN, chosen=(NEW_YORK,))
     assert not allowed(BOSTON, BERLIN, chosen=(NEW_YORK,))

@@ -253,3 +253,25 @@ async def test_without_a_budget_a_call_lasts(autojump_clock: MockClock) -> None:
     with trio.move_on_after(DAY_MS / 1000) as scope:
         await share.lasts()
     assert scope.cancelled_caught
+
+
+async def test_a_call_that_does_not_begin_costs_nothing(autojump_clock: MockClock) -> None:
+    of = limits(**PRICE)
+    for _ in range(10):
+        with await of.begin(grant(micros_per_day=20 * CENT)):
+            pass
+    share = await of.begin(grant(micros_per_day=20 * CENT))
+    share.begins()
+    share.release()
+    with pytest.raises(Limited, match="used up for today"):
+        await of.begin(grant(micros_per_day=20 * CENT))
+
+
+async def test_what_a_call_of_yesterday_did_not_cost_is_nobodys_today(autojump_clock: MockClock) -> None:
+    of = limits(**PRICE)
+    late = await of.begin(grant(micros_per_day=20 * CENT))
+    await trio.sleep(DAY_MS / 1000)
+    (await of.begin(grant(micros_per_day=20 * CENT))).begins()
+    late.release()
+    with pytest.raises(Limited, match="used up for today"):
+        await of.begin(grant(micros_per_day=20 * CENT))

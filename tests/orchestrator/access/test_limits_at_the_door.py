@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -25,7 +26,7 @@ from orchestrator.settings.settings import Settings
 from orchestrator.simulation import SimulatedProviders
 from tests.orchestrator.access.shown import SIGNING, signed
 from tests.orchestrator.memory_port import memory_port
-from tests.walls.peers import BINARY, PATIENCE_S, START, Port, Socket, frame
+from tests.walls.peers import BINARY, CLOSE, PATIENCE_S, START, Port, Socket, frame
 
 KEY, ANOTHER = "the key of k1", "the key of k2"
 SCOPES = frozenset({Scope.CALL, Scope.DIAL})
@@ -50,6 +51,11 @@ def places(server: Server) -> dict[str, int]:
 
 async def asks(port: Port, key: str = KEY, *more: str) -> tuple[bytes, Socket]:
     """The head of the answer to whoever wants a call, and the connection."""
+    return await upgrades(port, "sec-websocket-protocol: vantum.v2", f"authorization: Bearer {key}", *more)
+
+
+async def upgrades(port: Port, *more: str) -> tuple[bytes, Socket]:
+    """The same, with only these lines beside those of every upgrade."""
     lines = [
         "GET /ws HTTP/1.1",
         "host: localhost",
@@ -57,8 +63,6 @@ async def asks(port: Port, key: str = KEY, *more: str) -> tuple[bytes, Socket]:
         "connection: upgrade",
         "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
         "sec-websocket-version: 13",
-        "sec-websocket-protocol: vantum.v2",
-        f"authorization: Bearer {key}",
         *more,
     ]
     stream = await port.connect()
@@ -67,6 +71,21 @@ async def asks(port: Port, key: str = KEY, *more: str) -> tuple[bytes, Socket]:
     while not head.endswith(b"\r\n\r\n"):
         head += await socket.hears(1)
     return head, socket
+
+
+async def a_token(server: Server) -> str:
+    """A token of the first key, for one call."""
+    headers = {"authorization": f"Bearer {KEY}", "host": "localhost"}
+    minted = await server.doors.minting(Asked(("127.0.0.1", 1), ("127.0.0.1", 2), headers))
+    return minted(TokenOrder())[0]
+
+
+async def closes(socket: Socket) -> tuple[int, str]:
+    """The code and the reason with which the server closes, whatever it says before."""
+    while True:
+        opcode, payload = await socket.next_frame()
+        if opcode == CLOSE:
+            return int.from_bytes(payload[:2], "big"), payload[2:].decode()
 
 
 def status(head: bytes) -> int:
@@ -149,6 +168,22 @@ async def test_so_it_is_over_real_sockets() -> None:
                 await port.server.session_runner.one_over.wait()
 
 
+async def test_of_a_hundred_callers_at_once_as_many_talk_as_the_server_takes(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), local_max_calls=7) as port:
+        port.server.doors.book = book()
+        answers = await a_hundred_at_once(port)
+        first = []
+        for _, socket in answers:
+            opcode, payload = await socket.next_frame()
+            first.append(msgpack.unpackb(payload)["eventType"] if opcode == BINARY else opcode)
+        assert Counter(first) == {"connection.lifecycle.ack": 7, "system.status.busy": 93}
+        assert len(port.server.sessions) == 7
+        for _, socket in answers:
+            await socket.stream.aclose()
+
+
 async def test_calls_that_begin_too_often_are_refused_with_the_time_to_wait(
     autojump_clock: MockClock,
 ) -> None:
@@ -182,11 +217,8 @@ async def test_a_token_that_is_refused_since_it_is_too_much_is_good_for_another_
     autojump_clock: MockClock,
 ) -> None:
     async with memory_port(SimulatedProviders()) as port:
-        doors = port.server.doors
-        doors.book = book(calls_at_once=1)
-        headers = {"authorization": f"Bearer {KEY}", "host": "localhost"}
-        minted = await doors.minting(Asked(("127.0.0.1", 1), ("127.0.0.1", 2), headers))
-        token, _ = minted(TokenOrder())
+        port.server.doors.book = book(calls_at_once=1)
+        token = await a_token(port.server)
         head, first = await asks(port)
         assert status(head) == 101
         assert status((await asks(port, token))[0]) == 429
@@ -198,6 +230,42 @@ async def test_a_token_that_is_refused_since_it_is_too_much_is_good_for_another_
         await trio.sleep(5)
         assert status((await asks(port, token))[0]) == 401
         assert places(port.server) == {}
+
+
+async def test_a_token_that_is_spent_takes_nothing_of_its_keys_share(autojump_clock: MockClock) -> None:
+    """Whoever has one, from a browser's history for instance, could use up a key's money and calls."""
+    async with memory_port(SimulatedProviders(), call_price_per_minute=0.06) as port:
+        port.server.doors.book = book(calls_per_minute=2, micros_per_day=40_000)  # two beginnings
+        token = await a_token(port.server)
+        for expected in (101, *[401] * 20):
+            head, socket = await asks(port, token)
+            assert status(head) == expected
+            await socket.stream.aclose()
+        head, socket = await asks(port)
+        assert status(head) == 101
+        await socket.stream.aclose()
+
+
+async def test_who_is_turned_away_since_the_server_is_busy_has_paid_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), call_price_per_minute=0.06, max_sessions=1) as port:
+        port.server.doors.book = book(micros_per_day=20_000)  # one beginning
+        token = await a_token(port.server)
+        _, another = await asks(port, ANOTHER)
+        await another.stream.send_all(frame(BINARY, START))
+        await trio.sleep(1)
+        for _ in range(3):
+            head, refused = await asks(port, token)
+            assert status(head) == 101
+            assert await closes(refused) == (1013, "busy; retry=10000")
+        await another.stream.aclose()
+        await trio.sleep(5)
+        head, socket = await asks(port, token)
+        assert status(head) == 101
+        await trio.sleep(1)
+        assert len(port.server.sessions) == 1
+        await socket.stream.aclose()
 
 
 async def test_tokens_are_made_so_often_and_no_more(autojump_clock: MockClock) -> None:
@@ -291,7 +359,7 @@ async def test_whoever_has_a_key_does_not_wait_for_the_mistakes_of_others_at_the
         )
         token, _ = minted(TokenOrder())
         assert [status((await asks(port, "wrong"))[0]) for _ in range(3)] == [401, 401, 429]
-        for credential in (KEY, token):
+        for credential in (KEY, token, port.server.phone.own_key):
             head, socket = await asks(port, credential)
             assert status(head) == 101
             await socket.stream.aclose()
@@ -312,6 +380,71 @@ async def test_tokens_of_ours_that_are_over_make_nobody_wait(autojump_clock: Moc
         assert [status((await asks(port, "wrong"))[0]) for _ in range(3)] == [401, 401, 429]
         # Now nothing is told of these either.
         assert [status((await asks(port, token))[0]) for token in (over, spent)] == [429, 429]
+
+
+@pytest.mark.parametrize("path", ["/calls", "/ws"])
+async def test_nobody_chooses_whose_address_is_shut_out(path: str, autojump_clock: MockClock) -> None:
+    """Some proxies add a line of their own behind the one that the client has sent."""
+    chosen: dict[str, Any] = {
+        "failed_logins_per_address": 1,
+        "twilio_trust_proxy": True,
+        "api_token": "sesame",
+    }
+
+    async def shows(key: str, *addresses: str) -> int:
+        lines = [f"GET {path} HTTP/1.1", "host: localhost", f"authorization: Bearer {key}"]
+        lines += [f"x-forwarded-for: {address}" for address in addresses]
+        if path == "/ws":
+            lines += ["upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13"]
+            lines += ["sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]
+        async with await port.connect() as stream:
+            await stream.send_all("\r\n".join([*lines, "", ""]).encode())
+            return status(bytes(await stream.receive_some()))
+
+    async with memory_port(SimulatedProviders(), **chosen) as port:
+        for _ in range(5):
+            await shows("wrong", "203.0.113.7", "198.51.100.1")
+        assert await shows("sesame", "203.0.113.7") in (101, 200)
+        assert await shows("sesame", "198.51.100.1") == 429
+
+
+# --- where a credential is --------------------------------------------------------------------------------
+
+
+async def test_what_a_proxy_was_shown_does_not_hide_a_token(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book()
+        token = await a_token(port.server)
+        head, _ = await upgrades(port, "authorization: Basic YW5uOnBhc3N3b3Jk")
+        assert status(head) == 401
+        head, socket = await upgrades(
+            port,
+            "authorization: Basic YW5uOnBhc3N3b3Jk",
+            f"sec-websocket-protocol: vantum.v2, vantum.token.{token}",
+        )
+        assert status(head) == 101
+        await socket.stream.aclose()
+
+
+async def test_where_a_proxy_asks_who_it_is_what_it_was_shown_is_no_wrong_key(
+    autojump_clock: MockClock,
+) -> None:
+    async with memory_port(SimulatedProviders(), allow_anybody=True) as port:
+        head, socket = await upgrades(port, "authorization: Basic YW5uOnBhc3N3b3Jk")
+        assert status(head) == 101
+        await socket.stream.aclose()
+        assert status((await asks(port, "wrong"))[0]) == 401
+
+
+async def test_a_token_may_be_offered_in_a_line_of_its_own(autojump_clock: MockClock) -> None:
+    async with memory_port(SimulatedProviders()) as port:
+        port.server.doors.book = book()
+        for order in (1, -1):
+            token = await a_token(port.server)
+            lines = ["sec-websocket-protocol: vantum.v2", f"sec-websocket-protocol: vantum.token.{token}"]
+            head, socket = await upgrades(port, *lines[::order])
+            assert (status(head), header(head, "Sec-WebSocket-Protocol")) == (101, "vantum.v2")
+            await socket.stream.aclose()
 
 
 # --- money ------------------------------------------------------------------------------------------------

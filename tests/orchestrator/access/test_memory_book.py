@@ -47,6 +47,15 @@ def test_a_token_can_be_used_as_often_as_it_says() -> None:
     assert book.spend("another", 1000, 1)
 
 
+def test_a_use_that_is_given_back_does_not_count() -> None:
+    book = MemoryKeyBook(now_ms=lambda: 0)
+    book.give_back("never used", 1000)
+    assert book.spend("t", 1000, 1)
+    book.give_back("t", 1000)
+    book.give_back("t", 1000)
+    assert [book.spend("t", 1000, 1) for _ in range(2)] == [True, False]
+
+
 def test_a_token_is_remembered_until_nobody_takes_it_any_more() -> None:
     now_ms = 0
     spent = SpentTokens(lambda: now_ms)

@@ -95,14 +95,70 @@ def table(user: int, inode: int) -> str:
     return f"{head}\n{row}\n"
 
 
+ENDS = Ends(("127.0.0.1", 50_000), ("127.0.0.1", 3001))
+"""Those of the table."""
+
+
 @pytest.mark.parametrize(
     ("user", "holder"), [(os.geteuid(), Holder.PROGRAM), (os.geteuid() + 4711, Holder.STRANGER)]
 )
-def test_whose_files_may_not_be_seen_is_told_by_the_user(tmp_path: Path, user: int, holder: Holder) -> None:
+def test_whose_files_may_not_be_seen_is_told_by_the_user(
+    tmp_path: Path, user: int, holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").write_text(table(user, 99), encoding="ascii")
-    ends = Ends(("127.0.0.1", 50_000), ("127.0.0.1", 3001))
-    assert PeerProcesses(tmp_path).find(ends) is holder
+    (tmp_path / "4711").mkdir()
+    (tmp_path / "4711" / "status").write_text(f"Name:\tsshd\nUid:\t{user}\t{user}\t{user}\t{user}\n")
+
+    listed = os.listdir
+
+    def hidden(path: Path) -> list[str]:
+        if Path(path).name == "fd":
+            raise PermissionError(path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", hidden)  # root may see all
+    assert PeerProcesses(tmp_path).find(ENDS) is holder
+
+
+def test_a_program_of_another_container_is_not_taken_for_one_of_ours(tmp_path: Path) -> None:
+    """It shares our network and has our user's number, and its `/proc` is another one."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").write_text(table(os.geteuid(), 99), encoding="ascii")
+    assert PeerProcesses(tmp_path).find(ENDS) is Holder.ELSEWHERE
+
+
+TAKE = (
+    "import os; l = socket.create_server(('127.0.0.1', 0)); o = socket.create_connection(l.getsockname());"
+    "t = l.accept()[0];"
+)
+
+
+def test_a_program_that_was_given_a_connection_may_pass_on_what_comes_by_it() -> None:
+    """As the children of socat, inetd and Node's clusters: who takes connections is another program."""
+    child = f"import subprocess; subprocess.run([sys.executable, '-c', {CONNECT + WAIT!r}, *sys.argv[1:]]"
+    with held_by(f"import socket, sys; {TAKE} {child}, pass_fds=[t.fileno()])") as ends:
+        assert PeerProcesses().find(ends) is Holder.FORWARDER
+
+
+def test_a_child_of_a_program_that_takes_connections_is_a_program() -> None:
+    """As what is started in the terminal of an editor that serves its windows."""
+    child = f"import subprocess; subprocess.run([sys.executable, '-c', {CONNECT + WAIT!r}, *sys.argv[1:]]"
+    with held_by(f"import socket, sys; {TAKE} {child})") as ends:
+        assert PeerProcesses().find(ends) is Holder.PROGRAM
+
+
+def test_a_program_that_knows_only_sockets_of_ipv6_is_one() -> None:
+    mapped = (
+        "import socket, sys; c = socket.socket(socket.AF_INET6);"
+        "c.connect(('::ffff:' + sys.argv[1], int(sys.argv[2])))"
+    )
+    try:
+        socket.socket(socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with held_by(mapped + WAIT) as ends:
+        assert PeerProcesses().find(ends) is Holder.PROGRAM
 
 
 def test_who_comes_again_is_found_again_and_told_from_others() -> None:

@@ -99,6 +99,26 @@ async def test_a_token_that_was_used_before_the_server_stopped_is_not_taken_agai
             assert not kept.book.has_keys()
 
 
+async def test_servers_that_share_a_database_count_uses_each_and_know_what_was_used_before_they_started(
+    settings: Settings,
+) -> None:
+    async with keeping(settings) as one, keeping(settings) as other:
+        assert [each.book.spend("t", LATER_MS, 1) for each in (one, other, one, other)] == [True] * 2 + [
+            False
+        ] * 2
+        await written(one.store)
+        async with keeping(settings) as later:
+            assert not later.book.spend("t", LATER_MS, 1)
+
+
+async def test_a_use_that_was_given_back_is_not_counted_after_a_start_either(settings: Settings) -> None:
+    async with keeping(settings) as kept:
+        assert kept.book.spend("t", LATER_MS, 1)
+        kept.book.give_back("t", LATER_MS)
+    async with keeping(settings) as kept:
+        assert [kept.book.spend("t", LATER_MS, 1) for _ in range(2)] == [True, False]
+
+
 async def test_tokens_that_have_expired_are_not_kept_for_ever(settings: Settings) -> None:
     async with keeping(settings) as kept:
         assert kept.book.spend("old", 1000, 1)
@@ -139,6 +159,25 @@ async def test_what_was_known_holds_while_the_file_is_gone(tmp_path: Path) -> No
         await eventually(lambda: kept.store.report()["state"] == "unavailable")
         assert kept.knows(made)
         assert kept.book.has_keys()
+
+
+async def test_a_disk_that_cannot_be_looked_at_any_more_ends_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    settings = Settings(data_dir=directory)
+    made = await trio.to_thread.run_sync(new_key, settings)
+    async with keeping(settings) as kept:
+        directory.rename(tmp_path / "away")
+        directory.symlink_to("x" * 300)  # as if it were a disk that answers with errors
+        await eventually(lambda: kept.store.report()["state"] == "unavailable")
+        kept.book.forget_tokens()  # as it does each minute
+        assert kept.knows(made)
+
+
+async def test_a_disk_that_cannot_be_looked_at_at_the_start_lets_nobody_in(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to("x" * 300)
+    async with keeping(Settings(data_dir=tmp_path / "data")) as kept:
+        assert kept.book.has_keys()
+        assert kept.store.report()["state"] == "unavailable"
 
 
 async def test_a_damaged_database_ends_the_start(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from machines.facts import EndReason, ErrorClass, SegmentVoiced, TurnMode
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem, Handled
-from orchestrator.journal.format import Head
+from orchestrator.journal.format import Head, Used
 from orchestrator.simulation import (
     Answer,
     Breaks,
@@ -285,6 +285,8 @@ def _histories(call: SimulatedCall) -> list[tuple[Handled, tuple[Message, ...], 
     system.start(head.at_ms)
     found, before = [], system.conversation.context.history
     for record in others:
+        if isinstance(record, Used):
+            continue
         assert isinstance(record, Handled)
         system.handle(record.steps[0].fact)
         after = system.conversation.context.history

@@ -23,6 +23,7 @@ from machines.facts import DigitPressed, ErrorClass, Fact
 from machines.history import Message, Speaker
 from machines.system import Handled
 from orchestrator.journal.format import read_journal
+from orchestrator.late_pings import ignore_late_pings
 from orchestrator.phone.media_stream import MARK_GRACE_S, MOST_UNUSABLE
 from orchestrator.simulation import (
     Answer,
@@ -462,6 +463,7 @@ async def a_socket(
         ):
             stream = await port.connect()
             socket = await wrap_client_stream(nursery, cast(Any, stream), "localhost", "/twilio/media")
+            ignore_late_pings(socket)
             yield port, socket, logged
             nursery.cancel_scope.cancel()
 

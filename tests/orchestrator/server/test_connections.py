@@ -159,6 +159,19 @@ async def test_a_client_that_offers_only_unknown_subprotocols_is_told_which_are_
     assert b"x.v9, y are unknown here: offer vantum.v2, or none" in answer
 
 
+async def test_a_token_that_was_offered_wrongly_is_not_repeated() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJ2YW50dW0ifQ.c2lnbmF0dXJl"
+    async with serving() as running:
+        for offered in (f"Vantum.Token.{token}", f"vantum.v1 vantum.token.{token}", token):
+            offer = f"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-protocol: {offered}\r\n"
+            answer = await exchange(
+                running, b"GET /ws HTTP/1.1\r\nhost: a\r\n" + offer.encode() + UPGRADE_HEADERS + b"\r\n"
+            )
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert b"are unknown here" in answer
+            assert token[-9:].encode() not in answer
+
+
 async def test_a_proxy_that_passes_its_path_on_needs_one_setting() -> None:
     async with serving(base_path="/agent/one", allow_anybody=True) as running:
         assert "<title>Vantum" in (await get(running, "/agent/one/")).text
