@@ -13,6 +13,8 @@ import trio.testing
 from attrs import define, field, frozen
 
 from adapters.simulators import cartesia, deepgram, openai, twilio
+from adapters.simulators.deepgram_flux import FluxStream
+from adapters.simulators.deepgram_nova import NovaStream
 from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario, ScenarioError
 from adapters.simulators.openai_dialects import DIALECTS, Dialect
@@ -282,11 +284,11 @@ class _Server:
         """The function that processes the messages of this WebSocket."""
         match session.exchange.route:
             case "deepgram.v1":
-                nova = deepgram.NovaStream(session, sender, session.exchange.query)
+                nova = NovaStream(session, sender, session.exchange.query)
                 nursery.start_soon(nova.watch)
                 return nova.process
             case "deepgram.v2":
-                flux = deepgram.FluxStream(session, sender, session.exchange.query)
+                flux = FluxStream(session, sender, session.exchange.query)
                 nursery.start_soon(flux.watch)
                 flux.begin()
                 return flux.process
