@@ -40,7 +40,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.register_profile(
-    "ci", hypothesis.settings.get_profile("dev"), derandomize=True, database=None, max_examples=100
+    "ci", hypothesis.settings.get_profile("dev"), derandomize=True, database=None
 )
 hypothesis.settings.load_profile("ci" if ON_CI else "dev")
 

@@ -12,7 +12,7 @@ from orchestrator.access.refusal import Refusal
 from orchestrator.server import turning_away
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.server.request_head import Head, RequestError, peer_of
-from protocol import AuthenticationFailed, ConnectionFailure, dialect_for_subprotocol
+from protocol import AuthenticationFailed, dialect_for_subprotocol
 
 log = library_logger(__name__)
 
@@ -36,7 +36,6 @@ def as_request_error(refusal: Refusal) -> RequestError:
 async def turn_away(connection: PeerSocket, *, refusal: Refusal) -> None:
     """Tell a browser over its accepted socket why it may not talk, and close."""
     log.info("a web page was refused", status=refusal.status)
-    unknown = refusal.status in (401, 403)
-    error = AuthenticationFailed(refusal.sentence) if unknown else ConnectionFailure(refusal.sentence)
-    await turning_away.refuse(connection, dialect_for_subprotocol(connection.subprotocol), error)
+    dialect = dialect_for_subprotocol(connection.subprotocol)
+    await turning_away.refuse(connection, dialect, AuthenticationFailed(refusal.sentence))
     await turning_away.close(connection, refusal.close_code, refusal.close_reason)

@@ -23,6 +23,8 @@ from orchestrator.access.signing_key import FILE_NAME, SigningKey, kept_key
 from tests.orchestrator.access.shown import SIGNING, signed
 
 TOKENS = ClientTokens(SigningKey(SIGNING.encode()))
+NOW = time.time()
+"""When the tokens of this file are made. They are read at the same time, however long other tests took."""
 
 
 def test_what_a_token_can_fix_can_be_ordered_and_nothing_else() -> None:
@@ -70,8 +72,8 @@ def _part(value: object) -> str:
 
 
 WRONG = {
-    "expired": signed(exp=int(time.time()) - 1),
-    "not yet valid": signed(nbf=int(time.time()) + 100),
+    "expired": signed(exp=int(NOW) - 1),
+    "not yet valid": signed(nbf=int(NOW) + 100),
     "another issuer": signed(iss="somebody"),
     "another audience": signed(aud="somebody"),
     "no audience": signed(aud=None),
@@ -97,7 +99,7 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_no_token_of_ours(what: str) -> None:
     with pytest.raises(InvalidToken):
-        TOKENS.read(WRONG[what], time.time())
+        TOKENS.read(WRONG[what], NOW)
 
 
 def test_a_thousand_wrong_tokens() -> None:
@@ -107,13 +109,13 @@ def test_a_thousand_wrong_tokens() -> None:
         at = chance.randrange(len(right) - 2)  # the last letter holds bits that mean nothing
         wrong = right[:at] + chance.choice(letters.replace(right[at], "")) + right[at + 1 :]
         with pytest.raises(InvalidToken):
-            TOKENS.read(wrong, time.time())
+            TOKENS.read(wrong, NOW)
 
 
 @given(some.text(), some.text(), some.text())
 def test_anything_else_is_no_token(head: str, claims: str, signature: str) -> None:
     with pytest.raises(InvalidToken):
-        TOKENS.read(f"{head}.{claims}.{signature}", time.time())
+        TOKENS.read(f"{head}.{claims}.{signature}", NOW)
 
 
 # --- the key that signs them -------------------------------------------------------------------------------
