@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from machines.language import markup
+from machines.language.markup.reader import tokens_of
+from machines.language.markup.texts import said
 
 
 def spoken_text(text: str, keep: re.Pattern[str] | None = None) -> str:
-    """What is said of a text, as `machines/language/markup.py` reads it; empty if nothing is left to say.
+    """What is said of a text, as `machines/language/markup/` reads it; empty if nothing is left to say.
 
     Tags of speech markup that `keep` matches stay, for a voice that knows them.
     """
-    return markup.said(markup.tokens_of(text), keep)
+    return said(tokens_of(text), keep)

@@ -12,7 +12,9 @@ import trio
 import trio.testing
 from attrs import define, field, frozen
 
-from adapters.simulators import cartesia, deepgram, openai, twilio
+from adapters.simulators import cartesia, deepgram, openai, twilio_rest
+from adapters.simulators.deepgram_flux import FluxStream
+from adapters.simulators.deepgram_nova import NovaStream
 from adapters.simulators.dialects import SttDialect, TtsDialect
 from adapters.simulators.faults import Fault, FaultKind, FaultPlan, Scenario, ScenarioError
 from adapters.simulators.openai_dialects import DIALECTS, Dialect
@@ -43,13 +45,13 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/tts/bytes"): "cartesia.bytes",
 }
 """The simulated routes: (method, path) and the name that scenarios use. Twilio's paths hold ids of accounts
-and calls, see `twilio.route_of`."""
+and calls, see `twilio_rest.route_of`."""
 
 _VENDORS: Mapping[str, Any] = {
     "deepgram": deepgram,
     "openai": openai,
     "cartesia": cartesia,
-    "twilio": twilio,
+    "twilio": twilio_rest,
 }
 _WEBSOCKETS = ("deepgram.v1", "deepgram.v2", "cartesia.websocket")
 
@@ -200,7 +202,8 @@ class _Server:
     # --- before the answer ---
 
     def _begin(self, head: Head) -> Session:
-        route = ROUTES.get((head.method, head.path)) or twilio.route_of(head.method, head.path) or "nowhere"
+        twilios = twilio_rest.route_of(head.method, head.path)
+        route = ROUTES.get((head.method, head.path)) or twilios or "nowhere"
         number = self._numbers[route] = self._numbers.get(route, 0) + 1
         faults = self.plan.next_connection(route)
         exchange = Exchange(
@@ -282,11 +285,11 @@ class _Server:
         """The function that processes the messages of this WebSocket."""
         match session.exchange.route:
             case "deepgram.v1":
-                nova = deepgram.NovaStream(session, sender, session.exchange.query)
+                nova = NovaStream(session, sender, session.exchange.query)
                 nursery.start_soon(nova.watch)
                 return nova.process
             case "deepgram.v2":
-                flux = deepgram.FluxStream(session, sender, session.exchange.query)
+                flux = FluxStream(session, sender, session.exchange.query)
                 nursery.start_soon(flux.watch)
                 flux.begin()
                 return flux.process
@@ -302,7 +305,7 @@ class _Server:
                 raise RefusalError(426, json.dumps({"error": "this is a WebSocket"}))
             await self._knock(session, head, wire.bytes)
             if session.exchange.route.startswith("twilio."):
-                await twilio.serve(session, wire, head, body, self.telephones)
+                await twilio_rest.serve(session, wire, head, body, self.telephones)
             else:
                 await self._answer(session, wire, body)
         except RefusalError as refusal:

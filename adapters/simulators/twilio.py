@@ -1,41 +1,35 @@
-"""The simulated Twilio: its REST interface for calls, the calls themselves, and its webhook requests.
+"""The simulated Twilio's telephone network: calls, the people in them, and what it asks the server.
 
-Calls are ordered through REST, or come from outside (`TelephoneNetwork.ring`). In both cases the simulator
-requests the server's addresses like Twilio, signed with the account's auth token, and performs the TwiML that
-it gets: `<Connect><Stream>`, `<Reject>`, `<Hangup>` and, in a call that REST redirects, `<Dial>` and
-`<Play digits>`. Keys reach the other end by the latter only: the network removes tones from audio, as Twilio
-is reported to do.
+Calls are ordered through REST (`twilio_rest.py`), or come from outside (`TelephoneNetwork.ring`). In both
+cases the simulator requests the server's addresses like Twilio, signed with the account's auth token
+(`twilio_webhooks.py`), and performs the TwiML that it gets: `<Connect><Stream>`, `<Reject>`, `<Hangup>` and,
+in a call that REST redirects, `<Dial>` and `<Play digits>`. Keys reach the other end by the latter only: the
+network removes tones from audio, as Twilio is reported to do.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import h11
 import trio
-from attrs import Factory, define, field, frozen
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from attrs import Factory, define, field
 from websockets.exceptions import InvalidHandshake
 
 from adapters.simulators.script import Latency
-from adapters.simulators.session import Session, World
+from adapters.simulators.session import World
 from adapters.simulators.telephone import NO_LATENCY, Telephone
 from adapters.simulators.telephone_people import BEEP_S, Behaviour, Person, person_at, talk
-from adapters.simulators.wire import Head, HttpWire, RefusalError
+from adapters.simulators.twilio_webhooks import ask, signature_of
 from adapters.tasks import Signal, first_error
-from adapters.vendor_socket import OpenStream, tls
+from adapters.vendor_socket import OpenStream
 from protocol.twilio import Started
 
-CALLS_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/Calls\.json")
-CALL_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/Calls/(?P<call>\w+)\.json")
-_JSON = {"content-type": "application/json"}
 _SIGNATURE_HEADER = "x-twilio-signature"
 _CALLER_ID = re.compile(r"\+(?!266696687$|7378742833$|2562533$|8656696$|86282452253$)[1-9][0-9]{4,14}")
 """What Twilio shows to somebody who is called: a number, and not what stands for a withheld one."""
@@ -46,8 +40,8 @@ _OTHERS_TALK_S = 30.0
 """How long a person talks whom a caller is connected to."""
 _KEY_S, _PAUSE_S = 0.2, 0.5
 """How long a key and a pause take."""
-_OVER = ("completed", "busy", "no-answer", "failed", "canceled")
-_NOT_IN_PROGRESS = 21220
+OVER = ("completed", "busy", "no-answer", "failed", "canceled")
+"""The statuses of calls that are over."""
 
 Talk = Callable[[Telephone], Awaitable[None]]
 """What a person does on the telephone; the call ends when both this and the stream are over."""
@@ -205,7 +199,7 @@ class TelephoneNetwork:
     async def _run(self, call: SimulatedCall, work: Callable[[SimulatedCall], Awaitable[None]]) -> None:
         with call._ended:
             await work(call)
-        if call._ended.cancelled_caught and call.status not in _OVER:
+        if call._ended.cancelled_caught and call.status not in OVER:
             await self._becomes(call, "completed" if call.status == "in-progress" else "canceled")
         elif call.reported != call.status:
             await self._report(call)  # its end was not told any more
@@ -327,7 +321,7 @@ class TelephoneNetwork:
 
     async def _report(self, call: SimulatedCall) -> None:
         for told in self.world.phone_dialect.reports_of(call.status, call.statuses[:-1]):
-            event = {"in-progress": "answered"}.get(told, "completed" if told in _OVER else told)
+            event = {"in-progress": "answered"}.get(told, "completed" if told in OVER else told)
             if call.status_url and (event in call.events or (event == "completed" and not call.events)):
                 await self._post(call, call.status_url, {"CallStatus": told})
         call.reported = call.status
@@ -362,11 +356,6 @@ class TelephoneNetwork:
         return None
 
 
-def signature_of(url: str, form: Mapping[str, str], auth_token: str) -> str:
-    """The signature that Twilio gives a request to `url` (with its query) with these form fields."""
-    return str(RequestValidator(auth_token).compute_signature(url, form))
-
-
 def _document(body: bytes, call: SimulatedCall) -> ElementTree.Element | None:
     if not body:
         return None
@@ -375,130 +364,3 @@ def _document(body: bytes, call: SimulatedCall) -> ElementTree.Element | None:
     except ElementTree.ParseError as error:
         call.complaints.append(f"no TwiML: {error}")
         return None
-
-
-async def ask(
-    method: str, url: str, headers: Mapping[str, str], body: bytes, open_stream: OpenStream
-) -> tuple[int, bytes]:
-    """Make one request on a connection of its own; returns status and body of the answer.
-
-    Raises `OSError`, `h11.RemoteProtocolError` or `trio.BrokenResourceError`.
-    """
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    stream = await open_stream(parts.hostname or "", parts.port or (443 if secure else 80))
-    if secure:
-        stream = trio.SSLStream(stream, tls(), server_hostname=parts.hostname, https_compatible=True)
-    connection = h11.Connection(h11.CLIENT)
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    own = {"host": parts.netloc, "content-length": str(len(body)), "connection": "close"}
-    fields = [(name.encode(), value.encode("latin-1")) for name, value in (own | dict(headers)).items()]
-    request = h11.Request(method=method, target=target, headers=fields)
-    pieces = (request, h11.Data(data=body), h11.EndOfMessage())
-    async with stream:
-        await stream.send_all(b"".join(connection.send(each) or b"" for each in pieces))
-        status, received = 0, b""
-        while True:
-            event = connection.next_event()
-            match event:
-                case h11.NEED_DATA:
-                    connection.receive_data(bytes(await stream.receive_some()))
-                case h11.Response():
-                    status = event.status_code
-                case h11.Data():
-                    received += bytes(event.data)
-                case h11.EndOfMessage():
-                    return status, received
-
-
-# --- REST -------------------------------------------------------------------------------------------------
-
-
-@frozen
-class Account:
-    """The account that a request is for."""
-
-    sid: str
-    token: str
-
-
-def refuse(status: int, reason: str, session: Session, code: int | None = None) -> RefusalError:
-    """A refusal as Twilio sends it."""
-    del session
-    usual = {401: 20003, 404: 20404, 429: 20429}.get(status, 20001 if status < 500 else 20500)
-    error = {
-        "code": code or usual,
-        "message": reason,
-        "more_info": f"https://www.twilio.com/docs/errors/{code or usual}",
-        "status": status,
-    }
-    return RefusalError(status, json.dumps(error), _JSON)
-
-
-def check(head: Head, session: Session) -> None:
-    """Raise `RefusalError` for a request that Twilio would refuse whatever its body."""
-    account = _account(head)
-    keys = session.world.keys
-    if account is None or not account.token or (keys is not None and account.token not in keys):
-        raise refuse(401, "Authenticate", session)
-    if f"/Accounts/{account.sid}/" not in head.path:
-        raise refuse(404, "The requested resource was not found", session)
-
-
-def _account(head: Head) -> Account | None:
-    scheme, _, credentials = head.headers.get("authorization", "").partition(" ")
-    try:
-        sid, _, token = base64.b64decode(credentials, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return Account(sid, token) if scheme.lower() == "basic" else None
-
-
-async def serve(session: Session, wire: HttpWire, head: Head, body: bytes, network: TelephoneNetwork) -> None:
-    """Serve Calls.json and Calls/{sid}.json. Raises `RefusalError`, `HangupError`."""
-    form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-    session.exchange.body = {name: value[0] if len(value) == 1 else value for name, value in form.items()}
-    account = _account(head)
-    assert account is not None  # `check` has seen it
-    if session.exchange.route == "twilio.calls":
-        _check_order(form, session)
-        call = network.dial(account.sid, account.token, form)
-        await wire.reply(201, call.as_json(), _JSON)
-        return
-    found = CALL_PATH.fullmatch(head.path)
-    known = network.calls.get(found["call"]) if found is not None else None
-    if known is None:
-        raise refuse(404, "The requested resource was not found", session)
-    if head.method == "POST" and form.get("Status", [""])[0] in ("completed", "canceled"):
-        if known.status in _OVER:
-            raise refuse(400, "Call is not in-progress. Cannot redirect.", session, _NOT_IN_PROGRESS)
-        known.end()
-    elif head.method == "POST" and "Twiml" in form:
-        if known.status != "in-progress":
-            raise refuse(400, "Call is not in-progress. Cannot redirect.", session, _NOT_IN_PROGRESS)
-        known.redirect(_twiml(form["Twiml"][0], session))
-    await wire.reply(200, known.as_json(), _JSON)
-
-
-def _twiml(text: str, session: Session) -> ElementTree.Element:
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise refuse(400, f"Twiml is not XML: {error}", session, 12100) from None
-
-
-def _check_order(form: Mapping[str, list[str]], session: Session) -> None:
-    to, from_ = (form.get(name, [""])[0] for name in ("To", "From"))
-    if not re.fullmatch(r"\+[1-9]\d{4,14}", to) or person_at(to).behaviour is Behaviour.NO_NUMBER:
-        raise refuse(400, f"The phone number you are attempting to call, {to}, is not valid.", session, 21211)
-    if not re.fullmatch(r"\+[1-9]\d{4,14}", from_):
-        raise refuse(400, f"The source phone number provided, {from_}, is not yet verified.", session, 21210)
-    if not form.get("Url", [""])[0].startswith(("http://", "https://")):
-        raise refuse(400, "Url parameter is required.", session, 21205)
-
-
-def route_of(method: str, path: str) -> str | None:
-    """The name of the route in scenarios; None if it is not one of Twilio's."""
-    if method == "POST" and CALLS_PATH.fullmatch(path):
-        return "twilio.calls"
-    return "twilio.call" if method in ("GET", "POST") and CALL_PATH.fullmatch(path) else None

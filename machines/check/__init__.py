@@ -1,9 +1,7 @@
 """The exhaustive check: visits every configuration of bounded models of a call, and checks the invariants."""
 
-from machines.check.walk import (
-    Report,
-    Taken,
-    Violation,
+from machines.check.walk import Report, Taken, Violation
+from machines.check.walks import (
     walk_answers,
     walk_host,
     walk_known_down,

@@ -8,10 +8,8 @@ from functools import partial
 from attrs import frozen
 
 from machines.check.invariants import INVARIANTS, Invariant
-from machines.check.walk import (
-    Report,
-    Taken,
-    Violation,
+from machines.check.walk import Report, Taken, Violation
+from machines.check.walks import (
     walk_answers,
     walk_blocking,
     walk_fillers,

@@ -17,7 +17,8 @@ from machines.check.invariants import INVARIANTS, Invariant
 from machines.check.observer import ObservedState
 from machines.check.report import Planned
 from machines.check.search_order import AtRandom
-from machines.check.walk import SHORT, TOOLED, Report, Walk
+from machines.check.walk import Report, Walk
+from machines.check.walks import SHORT, TOOLED
 from machines.policy import ConversationPolicy
 from machines.system import ConversationSystem
 

@@ -31,7 +31,7 @@ from adapters.tasks import running
 from adapters.vad_hysteresis import VadHysteresis
 from machines.bounds import INTERIMS_AT_ONCE, INTERIMS_PER_S, LONGEST_TRANSCRIPT
 from machines.facts import Fact, Transcribed, TranscriptInterim
-from machines.language.markup import visible
+from machines.language.markup.reader import visible
 from orchestrator.audio.caller_audio import (
     STALLED_AFTER_S,
     AudioBlock,

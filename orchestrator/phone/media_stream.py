@@ -32,6 +32,7 @@ from orchestrator.clock import now_ms
 from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
 from orchestrator.phone.call_options import CallOptions
+from orchestrator.phone.dialogue import Dialogue
 from orchestrator.phone.playback_marks import PlaybackMarks
 from orchestrator.phone.stream_line import StreamLine, close_quietly
 from orchestrator.sessions.call_socket import (
@@ -96,9 +97,6 @@ class MediaStream:
     """The other end hears the tones of keys in our audio. It does not where the carrier removes them."""
     press: Callable[[str], Awaitable[str | None]] | None = None
     """Has the carrier press keys; returns why it has not. None: it cannot."""
-    on_words: Callable[[bool], object] = lambda answered: None
-    """Called when the other side has said words after something of ours was heard, and (True) when the
-    answer to them was heard to its end."""
     lead_ms: int = 0
     """Silence before the first words."""
     early: Sequence[Media] = ()
@@ -107,6 +105,7 @@ class MediaStream:
     started_at: float = Factory(trio.current_time)
     state: SessionState = SessionState.ACTIVE
     counts: Counter[str] = Factory(Counter)
+    dialogue: Dialogue = field(factory=Dialogue, init=False)
     ended_for: EndReason | None = None
     """Why the conversation ended; None as long as it goes on."""
 
@@ -121,17 +120,6 @@ class MediaStream:
     """What was to be sent then, all the same."""
     _held_until: float = field(default=-inf, init=False)
     """When the last of that was played."""
-    _saying: int | None = field(default=None, init=False)
-    """The answer that is being said, from its first text to its end."""
-    _replies: bool = field(default=False, init=False)
-    """It answers words of the other side."""
-    _cut: bool = field(default=False, init=False)
-    """It is not heard to its end."""
-    _was_heard: bool = field(default=False, init=False)
-    """Something of ours was said and is over."""
-    _words_wait: bool = field(default=False, init=False)
-    """The other side has said words that nothing was said to yet."""
-    _silent: Signal = field(factory=Signal, init=False)
     _first_mark_at: float = field(default=inf, init=False)
     _sends_marks: bool = field(default=False, init=False)
     """A mark has come back."""
@@ -234,15 +222,9 @@ class MediaStream:
             await decided.wait()
             nursery.cancel_scope.cancel()
 
-    async def fall_silent(self) -> None:
-        """Return when nothing is being said, or the conversation is over."""
-        while self._saying is not None and self.ended_for is None:
-            await self._silent.wait()
-
     def release(self) -> None:
         """The call is over for this session: nobody needs to wait for it or its streams."""
-        self._saying = None
-        self._silent.wake_all()
+        self.dialogue.end()
         self._line.release()
 
     # --- the stream, while keys are pressed ---------------------------------------------------------------
@@ -396,23 +378,11 @@ class MediaStream:
                 if is_final or self.settings.log_interim_transcripts:
                     log.debug("understood", turn=turn, transcript=text, final=is_final)
                 if is_final and text.strip():
-                    self._note_words()
-            case do.NotifySegment(generation=number) if number != self._saying:
-                self._saying, self._cut = number, False
-                self._replies, self._words_wait = self._words_wait, False
-            case do.NotifyAnswerEnded(generation=number) if number == self._saying:
-                self._note_said()
-
-    def _note_words(self) -> None:
-        self._words_wait = True
-        if self._was_heard:
-            self.on_words(False)
-
-    def _note_said(self) -> None:
-        self._saying, self._was_heard = None, True
-        self._silent.wake_all()
-        if self._replies and not self._cut:
-            self.on_words(True)
+                    self.dialogue.heard()
+            case do.NotifySegment(generation=number):
+                self.dialogue.says(number)
+            case do.NotifyAnswerEnded(generation=number):
+                self.dialogue.said(number)
 
     def begin_audio(self, utterance: int, rate: int) -> None:
         """Begin an answer: its positions count from here."""
@@ -456,7 +426,7 @@ class MediaStream:
     def stop_audio(self, utterance: int, cause: StopCause) -> None:
         """Make Twilio drop the rest of the answer."""
         del cause
-        self._cut = True
+        self.dialogue.cut()
         self._drop(utterance)
 
     async def close(self, reason: EndReason, *, after_goodbye: bool) -> None:
@@ -465,7 +435,7 @@ class MediaStream:
         If the caller is handed over, the stream stays open until `close_after_transfer`.
         """
         self.ended_for = reason
-        self._silent.wake_all()
+        self.dialogue.end()
         if reason is EndReason.HANDED_OVER:
             await self._socket.flush()
         else:

@@ -173,7 +173,7 @@ class PhoneCall:
             return False
         if isinstance(self._beginning, do.LeaveMessage):
             session.leave_message(self._beginning.text, listen=self._beginning.listen)
-        session.on_words = lambda answered: self.take(call_facts.WordsHeard(answered))
+        session.dialogue.on_words = lambda answered: self.take(call_facts.WordsHeard(answered))
         self._session, self.session_id = session, session.session_id
         try:
             await run()
@@ -207,7 +207,7 @@ class PhoneCall:
         async with self._pressing:
             session = self._session
             if session is not None:
-                await session.fall_silent()
+                await session.dialogue.fall_silent()
             if do.PressKeys(keys) not in self.take(call_facts.KeysWanted(keys)):
                 return "the call ends"
             await self._pressed.wait()
@@ -304,7 +304,7 @@ class PhoneCall:
 
     async def _end_conversation(self) -> None:
         if self._session is not None:
-            await self._session.fall_silent()
+            await self._session.dialogue.fall_silent()
             self._cut_conversation()
 
     def _cut_conversation(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
@@ -12,7 +12,6 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 import trio
 from attrs import Factory, define, field
-from trio_websocket import ConnectionClosed
 
 from adapters.interfaces import ProviderError
 from adapters.logs import library_logger
@@ -35,14 +34,14 @@ from orchestrator.phone.call_key import new_key
 from orchestrator.phone.call_options import CallOptions, OptionError, read_options
 from orchestrator.phone.media_stream import MediaStream
 from orchestrator.phone.phone_call import Direction, PhoneCall
+from orchestrator.phone.stream_start import StreamRefused, read_start
 from orchestrator.phone.stream_tokens import StreamTokens
 from orchestrator.sessions.call_socket import CLOSE_HANDSHAKE_S, CloseCode, MessageSocket
 from orchestrator.sessions.served_session import ServedSession
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.settings.settings import Settings
 from protocol import ProtocolError
-from protocol.errors import InvalidPayload
-from protocol.twilio import PHONE_RATE, Media, Started, Stopped, read_stream_message
+from protocol.twilio import Media, Started
 
 if TYPE_CHECKING:
     from adapters.twilio.account import TwilioAccount
@@ -54,22 +53,12 @@ VOICE_PATH = "/twilio/voice"
 STATUS_PATH = "/twilio/status"
 COMPLAINT_S = 60
 """The same complaint is not logged more often than this."""
-START_TIMEOUT_S = 10
-"""A media stream must name its call within this time."""
-MOST_EARLY = 5 * PHONE_RATE
-"""Bytes of audio that are kept from before the start: 5 s."""
-MOST_BEFORE_START = 1000
-"""Messages in which the start must come."""
 TOKEN = "token"
 """The custom parameter with a stream's token."""
 CALLERS = Grant(TELEPHONE, frozenset({Scope.CALL}))
 """What whoever calls our number may do."""
 MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax")
 """`AnsweredBy` values that mean a machine."""
-
-
-class StreamRefused(Exception):  # noqa: N818 (it says what happened)
-    """A media stream may not be opened. The text says why; it is not sent to the peer."""
 
 
 class CannotDial(Exception):  # noqa: N818 (it says what happened)
@@ -351,8 +340,7 @@ class Telephone:
         `on_admitted` is called when it is known to be let in.
         """
         try:
-            with trio.fail_after(START_TIMEOUT_S):
-                started, early = await _read_start(connection)
+            started, early = await read_start(connection)
             call = await self._admitted(started, asked)
             on_admitted()
             await self._converse(connection, started, early, call)
@@ -479,32 +467,3 @@ def _media_url(url: str) -> str:
     parts = urlsplit(url)
     path = parts.path.removesuffix(VOICE_PATH) + MEDIA_PATH
     return urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, path, "", ""))
-
-
-async def _read_start(connection: MessageSocket) -> tuple[Started, Sequence[Media]]:
-    """The stream's start message, and the caller's audio that came before it.
-
-    Carriers begin with `connected`, with the start or with audio. Raises `StreamRefused` if the stream ends
-    before it began, and `ProtocolError` for a start that cannot be used.
-    """
-    early: deque[Media] = deque()
-    for _ in range(MOST_BEFORE_START):
-        try:
-            message = read_stream_message(await connection.get_message())
-        except ConnectionClosed:
-            raise StreamRefused("it was closed before it began") from None
-        except ProtocolError as error:
-            if isinstance(error, InvalidPayload) and error.wire_type == "start":
-                raise
-            log.debug("message before the start", error=error.message)
-            continue
-        match message:
-            case Started():
-                return message, early
-            case Stopped():
-                raise StreamRefused("it was stopped before it began")
-            case Media(track="inbound"):
-                early.append(message)
-                while sum(len(each.audio) for each in early) > MOST_EARLY:
-                    early.popleft()
-    raise StreamRefused("it does not begin")

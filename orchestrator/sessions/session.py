@@ -6,24 +6,20 @@ order: the machine has handled a request before the next message is read.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Set
 
 import trio
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from adapters.interfaces import Samples
 from adapters.logs import library_logger
-from adapters.pcm_reader import PcmReader
 from machines import effects as do
 from machines import facts
 from machines.admission import Extra
 from machines.effects import Effect, StopCause
 from machines.facts import EndReason, Request, Role, TurnMode
-from orchestrator.audio.audio_health import AudioHealth
-from orchestrator.audio.audio_intake import AudioIntake
 from orchestrator.audio.caller_audio import CallerAudio
-from orchestrator.audio.containers import NeedMoreError, UnreadableAudioError, read_header
 from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.audio.utterance import Pacing
 from orchestrator.clock import epoch_ms
@@ -31,6 +27,7 @@ from orchestrator.conversation.inbox import Inbox
 from orchestrator.ids import new_id
 from orchestrator.providers.provider_chain import Providers
 from orchestrator.sessions.call_socket import CallSocket, CloseCode, MessageSocket, close_code
+from orchestrator.sessions.client_audio import ClientAudio
 from orchestrator.sessions.client_messages import (
     MessageContext,
     detail_of,
@@ -41,12 +38,9 @@ from orchestrator.sessions.client_messages import (
 from orchestrator.sessions.served_session import SessionState, SharedResources, run_conversation
 from orchestrator.sessions.session_settings import SessionSettings
 from protocol import (
-    DEFAULT_RATE,
     HIERARCHICAL,
-    HIGHEST_RATE,
     INTERRUPTED,
     LEGACY,
-    LOWEST_RATE,
     AudioInputChunk,
     AudioInputStart,
     AudioInputStop,
@@ -77,15 +71,6 @@ from protocol import (
 
 log = library_logger(__name__)
 
-EARLY_MS = 10_000
-"""This much audio is kept that comes before `audio.input.start`, which tells its rate."""
-EARLY_CHUNKS = 1000
-"""The limit on the number of its chunks."""
-EARLY_AGE_S = 3
-"""Audio that is older than this when the recording starts does not belong to it."""
-EARLY_LOSS_S = 0.1
-"""Early audio that was dropped within so long is counted together."""
-
 MOST_UNUSABLE = 200
 """A client that sends so many messages in a row that cannot be read is disconnected."""
 
@@ -103,22 +88,6 @@ DEFAULT_OUTPUT_RATE = 24_000
 def hierarchical_pacing(rate: int) -> Pacing:
     """Small chunks, sent little ahead: at most 200 ms are left to play after an interruption."""
     return Pacing(rate=rate, chunk_ms=60, lead_ms=140)
-
-
-@frozen(eq=False)
-class EarlyChunk:
-    """A chunk that came before its rate was known."""
-
-    samples: Samples
-    at: float
-
-
-@define(eq=False)
-class EarlyLoss:
-    """Early audio that was dropped for want of room: how many samples, and when the first of them came."""
-
-    at: float
-    samples: int
 
 
 @define(eq=False)
@@ -142,25 +111,7 @@ class Session:
 
     _inbox: Inbox = Factory(Inbox)
     _audio: CallerAudio = Factory(CallerAudio)
-    _rate: int = DEFAULT_RATE
     _output_rate: int = DEFAULT_OUTPUT_RATE
-    _recording: bool = False
-    _muted: bool = False
-    _early: deque[EarlyChunk] = Factory(deque)
-    _early_samples: int = 0
-    _early_lost: deque[EarlyLoss] = Factory(deque)
-    """What of it was dropped for want of room and may belong to the recording that will begin."""
-    _early_lost_before: int = 0
-    """Samples that were dropped and are older than that."""
-    _pcm: PcmReader = Factory(PcmReader)
-    """Reads the client's chunks, which may be cut anywhere, as one stream for each recording."""
-    _header: bytes = b""
-    """The beginning of a WAV file whose samples have not come yet."""
-    _first_audio: bool = True
-    """No audio of the recording has come yet."""
-    _unreadable: bool = False
-    """The recording is in a format that is not read."""
-    _health: AudioHealth = Factory(AudioHealth)
     _begun: trio.Event = Factory(trio.Event)
     """The client has started a recording or sent audio."""
     _unusable_now: int = 0
@@ -178,14 +129,16 @@ class Session:
     _left_out: Set[Extra] = frozenset()
     """As `SharedResources.left_out`."""
     _socket: CallSocket = field(init=False)
-    _intake: AudioIntake = field(init=False)
+    _client_audio: ClientAudio = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
         self._socket = CallSocket(
             self.connection, self.hang_up, settings.idle_timeout_s, settings.max_duration_s, self.started_at
         )
-        self._intake = AudioIntake(self._audio, self._tell_dropped)
+        self._client_audio = ClientAudio(
+            self._audio, self.counts, self._tell_unintelligible, self._tell_dropped
+        )
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -308,7 +261,7 @@ class Session:
         match received.payload:
             case AudioInputChunk() as chunk:
                 self._begin()
-                await self._take_audio(chunk)
+                await self._client_audio.take(chunk)
             case AudioInputStart() as start:
                 self._begin()
                 await self._start_recording(received, start)
@@ -319,9 +272,9 @@ class Session:
             case UserEndCall() | Disconnect():
                 await self._inbox.deliver(facts.HungUp(EndReason.CALLER_HUNG_UP))
             case UserMute():
-                self._muted = True
+                self._client_audio.muted = True
             case UserUnmute():
-                self._muted = False
+                self._client_audio.muted = False
             case Heartbeat() as heartbeat:
                 self._send(heartbeat, event_id=received.event_id)
             case other:
@@ -343,14 +296,13 @@ class Session:
         self._choose_voice(received, start.voice_id)
         if start.language and start.language != self.language:
             await self._change_language(received, start.language)
-        self._rate = start.sampling_rate
         if start.output_sampling_rate is not None:
             self._output_rate = start.output_sampling_rate
-        self._recording = True
+        self._client_audio.begin(start.sampling_rate)
         self.state = SessionState.ACTIVE
         mode = TurnMode(start.turn_mode) if start.turn_mode else self._default_mode()
         await self._inbox.deliver(facts.RecordingStarted(mode, _request(received)))
-        self._take_early(trio.current_time() - EARLY_AGE_S)
+        self._client_audio.hear_early()
         _require_event_id(received)
 
     async def _change_language(self, received: Received, language: str) -> None:
@@ -369,98 +321,13 @@ class Session:
         await self._inbox.deliver(changed)
 
     async def _stop_recording(self, received: Received) -> None:
-        # After a reconnection the shipped client sends audio without a start: it is used now.
-        self._take_early(0)
-        self._recording = False
-        self._pcm.begin_anew()
-        self._health.pause()
-        self._header, self._first_audio, self._unreadable = b"", True, False
+        self._client_audio.end()
         self.state = SessionState.ENDED
         await self._inbox.deliver(facts.RecordingStopped(_request(received)))
         _require_event_id(received)
 
     def _default_mode(self) -> TurnMode:
         return self.settings.default_turn_mode if self.dialect is HIERARCHICAL else TurnMode.MANUAL
-
-    # --- audio in -----------------------------------------------------------------------------------------
-
-    async def _take_audio(self, chunk: AudioInputChunk) -> None:
-        muted = self._muted or chunk.is_muted
-        self.counts["odd chunks"] += len(chunk.audio) % 2
-        if muted:
-            self._health.pause()
-        samples = self._pcm.push(bytes(len(chunk.audio)) if muted else self._bare_audio(chunk.audio))
-        if not self._recording:
-            self._keep_early(samples)
-        else:
-            await self._push_audio(samples)
-        # However fast chunks come, reading them must not keep other tasks from running.
-        await trio.lowlevel.checkpoint()
-
-    def _bare_audio(self, audio: bytes) -> bytes:
-        """The samples of a chunk, without the header of a WAV file. Of other formats nothing is heard."""
-        if self._unreadable:
-            return b""
-        audio, self._header = self._header + audio, b""
-        first, self._first_audio = self._first_audio, self._first_audio and not audio
-        try:
-            header = read_header(audio, first=first)
-        except NeedMoreError:
-            self._header, self._first_audio = audio, first
-            return b""
-        except UnreadableAudioError as unreadable:
-            self._unreadable = True
-            self._report_unintelligible(str(unreadable))
-            return b""
-        if header is None:
-            return audio
-        self._pcm.begin_anew()
-        if LOWEST_RATE <= header.rate <= HIGHEST_RATE:
-            self._rate = header.rate
-        return audio[header.length :]
-
-    def _report_unintelligible(self, why: str) -> None:
-        """Tell whoever runs the client, once, why the audio is not understood."""
-        log.warning("audio cannot be understood", why=why)
-        if self.dialect is HIERARCHICAL:
-            self._refuse(UnintelligibleAudio(why))
-
-    async def _push_audio(self, samples: Samples) -> None:
-        for finding in self._health.take(samples, self._rate, trio.current_time()):
-            self._report_unintelligible(finding.sentence)
-        await self._intake.push(samples, self._rate)
-
-    def _tell_dropped(self, dropped_ms: float) -> None:
-        message = f"{dropped_ms:.0f} ms of audio came faster than they could be understood and were dropped"
-        self._refuse(BufferOverflow(message))
-
-    def _keep_early(self, samples: Samples) -> None:
-        self._early.append(EarlyChunk(samples, trio.current_time()))
-        self._early_samples += len(samples)
-        while self._early_samples > EARLY_MS * DEFAULT_RATE // 1000 or len(self._early) > EARLY_CHUNKS:
-            self._lose_early(self._early.popleft())
-
-    def _lose_early(self, chunk: EarlyChunk) -> None:
-        self._early_samples -= len(chunk.samples)
-        self.counts["early chunks dropped"] += 1
-        if self._early_lost and chunk.at < self._early_lost[-1].at + EARLY_LOSS_S:
-            self._early_lost[-1].samples += len(chunk.samples)
-        else:
-            self._early_lost.append(EarlyLoss(chunk.at, len(chunk.samples)))
-        while self._early_lost and self._early_lost[0].at < trio.current_time() - EARLY_AGE_S:
-            self._early_lost_before += self._early_lost.popleft().samples
-
-    def _take_early(self, since: float) -> None:
-        """Have what came since then heard, and tell what of it is missing."""
-        lost = sum(each.samples for each in self._early_lost if each.at >= since)
-        self._audio.drop((lost + (0 if since else self._early_lost_before)) * 1000 / self._rate)
-        for chunk in self._early:
-            if chunk.at >= since and len(chunk.samples):
-                self._audio.push(chunk.samples, self._rate)
-        self._early.clear()
-        self._early_lost.clear()
-        self._early_samples = self._early_lost_before = 0
-        self._intake.report_dropped()
 
     # --- the caller's side, for the performer -------------------------------------------------------------
 
@@ -541,6 +408,15 @@ class Session:
         if self.dialect is HIERARCHICAL and not self._socket.gone:
             self._send(Disconnect(reason.value, code))
         await self._socket.close(code, why)
+
+    def _tell_unintelligible(self, why: str) -> None:
+        """Tell whoever runs the client why the audio is not understood."""
+        if self.dialect is HIERARCHICAL:
+            self._refuse(UnintelligibleAudio(why))
+
+    def _tell_dropped(self, dropped_ms: float) -> None:
+        message = f"{dropped_ms:.0f} ms of audio came faster than they could be understood and were dropped"
+        self._refuse(BufferOverflow(message))
 
     # --- messages out -------------------------------------------------------------------------------------
 

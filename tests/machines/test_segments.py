@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machines.language import markup
+from machines.language.markup.reader import tokens_of
+from machines.language.markup.texts import shown
 from machines.segments import MAX_SEGMENT, Segment, Segmenter
 
 Tracer = Callable[[FrameType, str, Any], Any]
@@ -323,7 +324,7 @@ def test_however_a_text_is_divided_its_segments_are_the_same(text: str, size: in
 @given(st.text(alphabet="ab1 .,!?|BREAK<>*\n\"'", max_size=900), st.integers(1, 50))
 def test_nothing_is_lost_or_said_twice_and_segments_are_bounded(text: str, size: int) -> None:
     found = segments(text, size)
-    sounds = [letter for letter in markup.shown(markup.tokens_of(text)) if letter.isalnum()]
+    sounds = [letter for letter in shown(tokens_of(text)) if letter.isalnum()]
     assert [letter for segment in found for letter in segment if letter.isalnum()] == sounds
     assert all(len(segment) <= MAX_SEGMENT for segment in found)
 

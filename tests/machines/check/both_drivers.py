@@ -22,7 +22,8 @@ from machines.check.enabled_facts import (
 from machines.check.observer import ObservedState
 from machines.check.snapshots import restore
 from machines.check.table_driver import run_by_tables
-from machines.check.walk import SHORT, Node, drivers
+from machines.check.walk import Node, drivers
+from machines.check.walks import SHORT
 from machines.driver import Driver
 from machines.facts import Fact, Role
 from machines.policy import ConversationPolicy

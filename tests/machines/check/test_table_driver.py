@@ -14,7 +14,8 @@ from machines import effects as do
 from machines import facts
 from machines.check.observer import entered
 from machines.check.table_driver import run_by_tables
-from machines.check.walk import QUEUEING, SHORT, started
+from machines.check.walk import started
+from machines.check.walks import QUEUEING, SHORT
 from machines.declarations import Outcome
 from machines.driver import Chart, Driver
 from machines.facts import Fact, Role, TurnMode

@@ -17,7 +17,8 @@ from adapters.simulators.phone_dialects import TWILIO, PhoneDialect
 from adapters.simulators.script import Latency
 from adapters.simulators.speech import Voice
 from adapters.simulators.telephone import Telephone
-from adapters.simulators.twilio import SimulatedCall, ask, signature_of
+from adapters.simulators.twilio import SimulatedCall
+from adapters.simulators.twilio_webhooks import ask, signature_of
 from orchestrator.access.counters import ProcessCounters
 from orchestrator.phone.phone_call import PhoneCall
 from orchestrator.simulation import (

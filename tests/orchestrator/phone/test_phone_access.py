@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from adapters.simulators.telephone import Telephone
-from adapters.simulators.twilio import ask, signature_of
+from adapters.simulators.twilio_webhooks import ask, signature_of
+from orchestrator.phone.stream_start import START_TIMEOUT_S
 from orchestrator.phone.stream_tokens import VALID_S
-from orchestrator.phone.telephone import START_TIMEOUT_S
 from protocol.twilio import Started, Stopped, StreamMessage
 from tests.orchestrator.phone.phone_lines import (
     ACCOUNT,

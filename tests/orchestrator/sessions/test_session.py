@@ -26,8 +26,9 @@ from orchestrator.audio.pcm import pcm_to_bytes
 from orchestrator.conversation.send_queue import SEND_TIMEOUT_S
 from orchestrator.server.peer_socket import PeerSocket
 from orchestrator.sessions.call_socket import PING_INTERVAL_S, PONG_TIMEOUT_S
+from orchestrator.sessions.early_audio import EARLY_AGE_S
 from orchestrator.sessions.served_session import SharedResources
-from orchestrator.sessions.session import EARLY_AGE_S, Session
+from orchestrator.sessions.session import Session
 from orchestrator.sessions.session_settings import SessionSettings
 from orchestrator.simulation import (
     Answer,
