@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -74,12 +76,28 @@ def create(name: str, scopes: tuple[str, ...], in_json: bool, **limits: int | No
 
     with _complaining():
         made = body.create_key(settings, name, scopes, KeyLimits(**limits))
-    if in_json:
-        click.echo(body.created_as_json(made))
-        return
-    allowed = ", ".join(sorted(made.key.scopes))
-    click.echo(f"Key {made.key.key_id} allows: {allowed}. Keep its secret, it is not shown again:", err=True)
-    click.echo(made.secret)
+    if not in_json:
+        allowed = ", ".join(sorted(made.key.scopes))
+        click.echo(
+            f"Key {made.key.key_id} allows: {allowed}. Keep its secret, it is not shown again:", err=True
+        )
+    try:
+        _print_secret(body.created_as_json(made) if in_json else made.secret)
+    except OSError as error:
+        # Nobody has it, and nobody will.
+        with _complaining():
+            body.revoke(settings, made.key.key_id)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Complaint(
+            f"The secret could not be printed ({error.strerror}): key {made.key.key_id} is revoked."
+        ) from None
+
+
+def _print_secret(text: str) -> None:
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "the standard output is closed")
+    click.echo(text)
 
 
 @keys.command(name="list")

@@ -44,6 +44,16 @@ def test_the_own_country_may_be_called(number: str, own: str) -> None:
     assert allowed(number, own)
 
 
+@pytest.mark.parametrize("number", ["+447010123456", "+447640123456"])
+def test_personal_numbers_and_pagers_are_not_taken_for_mobile_phones(number: str) -> None:
+    """Their owners earn with calls to them, and they look like any number of a mobile phone in Britain."""
+    london, mobile = "+442079460000", "+447400123456"
+    assert allowed(mobile, london)
+    assert not allowed(number, london)
+    assert not allowed(number, london, "+44")
+    assert allowed(number, london, number[:6])
+
+
 @pytest.mark.parametrize("number", [NEW_YORK, *OTHERS_OF_NORTH_AMERICA, *PREMIUM, *NOWHERE])
 def test_from_germany_nothing_else_is_called(number: str) -> None:
     assert not allowed(number, BERLIN)

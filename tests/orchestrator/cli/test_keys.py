@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +53,32 @@ def test_a_secret_is_shown_once_and_kept_nowhere(data_dir: Path) -> None:
         assert secret[:10] in shown
         assert secret not in shown
     assert all(secret.encode() not in file.read_bytes() for file in data_dir.iterdir())
+
+
+def full_disk() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def nobody() -> int:
+    """A pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full: Linux has one")
+@pytest.mark.parametrize(("output", "closed"), [(full_disk, ""), (nobody, ""), (nobody, ">&-")])
+def test_a_secret_that_nobody_got_opens_nothing(output: Callable[[], int], closed: str) -> None:
+    file = output()
+    command = f"{shlex.quote(sys.executable)} -m orchestrator.cli keys create {closed}"
+    done = subprocess.run(
+        command, shell=True, stdout=file, stderr=subprocess.PIPE, text=True, check=False, timeout=300
+    )
+    os.close(file)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert [each["revoked"] is not None for each in listed()] == [True]
 
 
 def test_a_key_has_the_scopes_and_limits_that_were_asked_for() -> None:
