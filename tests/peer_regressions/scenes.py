@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
 from machines.check.table_driver import run_by_tables
@@ -11,7 +11,7 @@ from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
 from machines.system import Charts, ConversationSystem, Handled
 from machines.tools import CallRecord
-from orchestrator.journal.format import Head
+from orchestrator.journal.format import End, Head, Record, Used
 from orchestrator.simulation import (
     Answer,
     SimulatedCall,
@@ -106,14 +106,19 @@ def told_calls(call: SimulatedCall) -> list[CallRecord]:
 
 def final_history(call: SimulatedCall) -> tuple[Message, ...]:
     """The history of a call that is over: its facts go through the machines once more."""
-    head, *handled = call.records
+    head, *others = call.records
     assert isinstance(head, Head)
     system = ConversationSystem(head.policy, _tables(), head.provider_chains)
     system.start(head.at_ms)
-    for each in handled[1:]:
-        assert isinstance(each, Handled)
+    for each in handled_in(others[1:]):
         system.handle(each.steps[0].fact)
     return system.conversation.context.history
+
+
+def handled_in(records: Sequence[Record]) -> list[Handled]:
+    """The facts among the records of a call that is over, which also say what was used."""
+    assert all(isinstance(each, Handled | Used | End) for each in records)
+    return [each for each in records if isinstance(each, Handled)]
 
 
 @cache

@@ -16,7 +16,7 @@ from machines import facts
 from machines.facts import Fact, TurnMode
 from machines.history import Message, Speaker
 from machines.policy import ConversationPolicy
-from machines.system import Charts, ConversationSystem, Handled
+from machines.system import Charts, ConversationSystem
 from machines.tools import CallRecord, OnInterruption, ToolCall
 from orchestrator.journal.format import Head
 from orchestrator.simulation import (
@@ -44,6 +44,7 @@ from tests.peer_regressions.scenes import (
     Act,
     ask_by_voice,
     final_history,
+    handled_in,
     press_stop,
     speak_up,
     storyteller,
@@ -316,8 +317,7 @@ def commits(call: WholeCall) -> list[tuple[Message, ...]]:
     system = ConversationSystem(head.policy, provider_chains=head.provider_chains)
     system.start(head.at_ms)
     histories: list[tuple[Message, ...]] = [()]
-    for record in others[1:]:
-        assert isinstance(record, Handled)
+    for record in handled_in(others[1:]):
         system.handle(record.steps[0].fact)
         if system.conversation.context.history != histories[-1]:
             histories.append(system.conversation.context.history)
