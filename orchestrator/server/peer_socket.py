@@ -36,6 +36,8 @@ ADMISSION_S = 1
 """A longer message waits so long to be allowed: it may follow right after what lets the peer in."""
 LAST_READ_S = 1
 """So long a peer that is closed is read on, so that it gets to know why."""
+LAST_READ_PAUSE_S = 0.01
+"""Between these reads: whoever sends without end must not be read as fast as it can send."""
 
 _READ_BYTES = 64 * 1024
 _LOGGER = logging.Logger("peer sockets", logging.CRITICAL + 1)
@@ -334,6 +336,7 @@ class PeerSocket:
                 # Bytes that nobody has read would reset the connection, and cost the peer the reason.
                 while await self._read():
                     self._buffer.clear()
+                    await trio.sleep(LAST_READ_PAUSE_S)
         self._broken = True
         await self.stream.aclose()
 

@@ -239,3 +239,33 @@ async def test_a_peer_that_broke_the_protocol_is_read_on_for_a_moment(autojump_c
         began = trio.current_time()
         assert (await pair.closed_with())[0] == 1002
         assert trio.current_time() - began <= 2
+
+
+@define
+class Flood:
+    """A peer's stream that never ends, however fast it is read."""
+
+    ours: Stream
+    reads: int = 0
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        assert self.reads < 1000, "it is read as fast as it can send"
+        self.reads += 1
+        await trio.lowlevel.checkpoint()
+        return frame(3, b"no such frame") * 4000
+
+    async def send_all(self, data: bytes) -> None:
+        await self.ours.send_all(data)
+
+    async def aclose(self) -> None:
+        await self.ours.aclose()
+
+
+async def test_a_peer_that_is_closed_and_sends_on_is_read_no_faster_than_others_can_bear(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_pair() as pair:
+        flood = Flood(pair.ours.stream)  # type: ignore[arg-type]
+        pair.ours.stream = flood  # type: ignore[assignment]
+        assert (await pair.closed_with())[0] == 1002
+        assert flood.reads > 50, "so much that an honest peer gets to know why"
