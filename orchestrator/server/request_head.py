@@ -24,6 +24,8 @@ HEAD_TIMEOUT_S = 10
 FINISH_TIMEOUT_S = 2
 """How long a peer may go on sending after it was answered."""
 _CHUNK = 4096
+_LAST_CHUNK = 64 * 1024
+_LAST_PAUSE_S = 0.01
 
 
 class RequestError(Exception):
@@ -215,8 +217,9 @@ async def finish(stream: trio.abc.HalfCloseableStream) -> None:
 async def receive_to_end(stream: trio.abc.ReceiveStream) -> None:
     """Read and drop what the peer sends, until it ends or is gone."""
     with suppress(trio.BrokenResourceError):
-        while await stream.receive_some(_CHUNK):
-            pass
+        while await stream.receive_some(_LAST_CHUNK):
+            # Whoever sends without end must not be read as fast as it can send.
+            await trio.sleep(_LAST_PAUSE_S)
 
 
 async def refuse(
