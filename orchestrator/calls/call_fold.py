@@ -232,7 +232,7 @@ class CallFold:
         self._turns.over(self._last_ms, self._providers.current)
         turns, tools, usage = self._turns.rows, self._tools.rows(), self._usage_rows()
         parts = {"turns": _as_rows(turns), "tool_calls": _as_rows(tools), "usage": _as_rows(usage)}
-        return KeepCall(attrs.asdict(self._call_row(usage)), parts, self._edges.counted())
+        return KeepCall(attrs.asdict(self._call_row(len(tools), usage)), parts, self._edges.counted())
 
     def _usage_rows(self) -> list[UsageRow]:
         head = self._known_head()
@@ -246,7 +246,7 @@ class CallFold:
         assert self._head is not None, "rows are made of a call that began"
         return self._head
 
-    def _call_row(self, usage: Sequence[UsageRow]) -> CallRow:
+    def _call_row(self, tool_calls: int, usage: Sequence[UsageRow]) -> CallRow:
         head = self._known_head()
         turns = self._turns.rows
         about, latencies = head.about, [each.total_ms for each in turns if each.total_ms is not None]
@@ -273,7 +273,7 @@ class CallFold:
             interruptions=sum(each.interrupted for each in turns),
             voided=self._turns.voided,
             client_errors=self._counts["client errors"],
-            tool_calls=len(self._tools.rows()),
+            tool_calls=tool_calls,
             caller_words=sum(each.said_words for each in turns),
             heard_words=sum(each.heard_words for each in turns),
             unheard_words=sum(each.unheard_words for each in turns),

@@ -25,6 +25,7 @@ from adapters.streams import StreamOver
 from adapters.tasks import Signal
 from orchestrator.leaky_bucket import LeakyBucket
 from orchestrator.server.frame_rules import CONTROL, Complaint, Sizes, sizes_of, wrong_in_header
+from orchestrator.server.request_head import receive_to_end
 
 CONTROL_FRAMES = 1000
 """Pings and pongs that a peer may send at once."""
@@ -36,8 +37,6 @@ ADMISSION_S = 1
 """A longer message waits so long to be allowed: it may follow right after what lets the peer in."""
 LAST_READ_S = 1
 """So long a peer that is closed is read on, so that it gets to know why."""
-LAST_READ_PAUSE_S = 0.01
-"""Between these reads: whoever sends without end must not be read as fast as it can send."""
 
 _READ_BYTES = 64 * 1024
 _LOGGER = logging.Logger("peer sockets", logging.CRITICAL + 1)
@@ -334,9 +333,7 @@ class PeerSocket:
             await self._flush()
             if self._protocol.close_rcvd is None:
                 # Bytes that nobody has read would reset the connection, and cost the peer the reason.
-                while await self._read():
-                    self._buffer.clear()
-                    await trio.sleep(LAST_READ_PAUSE_S)
+                await receive_to_end(self.stream)
         self._broken = True
         await self.stream.aclose()
 

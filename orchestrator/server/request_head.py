@@ -216,7 +216,7 @@ async def finish(stream: trio.abc.HalfCloseableStream) -> None:
 
 async def receive_to_end(stream: trio.abc.ReceiveStream) -> None:
     """Read and drop what the peer sends, until it ends or is gone."""
-    with suppress(trio.BrokenResourceError):
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         while await stream.receive_some(_LAST_CHUNK):  # noqa: ASYNC110 (it waits for bytes)
             # Whoever sends without end must not be read as fast as it can send.
             await trio.sleep(_LAST_PAUSE_S)
