@@ -56,7 +56,7 @@ async def database_of(running: Running) -> dict[str, object]:
 
 
 async def all_is_written(running: Running) -> None:
-    """The database is well, and nothing was lost. The last write may have been slow, which the next one mends."""
+    """The database is well, and nothing was lost. A last slow write is mended by the next look at it."""
     well = {"state": "ok", "pending": 0, "dropped": 0}
     await eventually(lambda: running.server.health()["database"] == well)
     assert await database_of(running) == well
